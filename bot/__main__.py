@@ -1,0 +1,5 @@
+"""`python -m bot` is `trinart`."""
+
+from bot.cli import main
+
+main()

@@ -1,0 +1,202 @@
+"""Step 2 of a request's life: what the member typed becomes a GenerationRequest, or an error that helps."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from dataclasses import dataclass
+from importlib import resources
+from typing import get_args
+
+import msgspec
+
+from bot.errors import (
+    BlankPrompt,
+    ControlCharacters,
+    InvalidSeed,
+    OutOfRange,
+    SizeNotOffered,
+    TextTooLong,
+    UnknownPreset,
+    UnknownSampler,
+)
+from engine.protocol import GenerationRequest, ModelCard, Sampler
+
+MAX_TEXT = 2000
+"""Characters in a prompt, and in a member's own negative prompt."""
+
+MAX_SEED = 2**63 - 1
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named style: what it adds to a prompt and what it keeps out of the picture."""
+
+    name: str
+    description: dict[str, str]
+    prompt: str = ""
+    negative: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """The command's options, under the names members know; None where nothing was given."""
+
+    prompt: str
+    preset: str | None = None
+    negative: str | None = None
+    size: str | None = None
+    steps: int | None = None
+    cfg: float | None = None
+    seed: str | None = None
+    sampler: str | None = None
+    images: int = 1
+    anatomy: bool = True
+
+
+class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All presets, and the way from options to a request."""
+
+    default: str
+    anatomy: str
+    presets: list[Preset]
+
+    @classmethod
+    def load(cls) -> PresetBook:
+        """The presets that ship with the bot."""
+        return msgspec.toml.decode((resources.files("bot") / "presets.toml").read_bytes(), type=cls)
+
+    def get(self, name: str | None) -> Preset:
+        """A preset by name, whatever the case; the default for None.
+
+        Raises:
+            UnknownPreset: there is none of that name.
+        """
+        wanted = (name or self.default).strip().casefold()
+        for preset in self.presets:
+            if preset.name.casefold() == wanted:
+                return preset
+        known = ", ".join(preset.name for preset in self.presets)
+        raise UnknownPreset(preset=_quoted(wanted), known=known)
+
+    def search(self, text: str) -> list[Preset]:
+        """The presets whose name contains what was typed so far."""
+        typed = text.strip().casefold()
+        return [preset for preset in self.presets if typed in preset.name.casefold()]
+
+    def resolve(self, options: GenerationOptions, card: ModelCard, rng: random.Random) -> GenerationRequest:
+        """Check every option and put the request together; draws a seed from `rng` where none was given.
+
+        Raises:
+            MemberError: the first thing that the member has to change.
+        """
+        preset = self.get(options.preset)
+        prompt = _check_text("prompt", options.prompt)
+        if not prompt:
+            raise BlankPrompt
+        negative = _check_text("negative", options.negative or "")
+        width, height = _find_size(options.size, card)
+        baseline = self.anatomy if options.anatomy else ""
+        return GenerationRequest(
+            prompt=join_terms(prompt, preset.prompt),
+            negative_prompt=join_terms(preset.negative, baseline, negative),
+            width=width,
+            height=height,
+            num_inference_steps=int(_check_range("steps", options.steps, 1, 60, card.default_steps)),
+            guidance_scale=float(_check_range("cfg", options.cfg, 1, 20, card.default_cfg)),
+            sampler=_find_sampler(options.sampler, card),
+            seed=_parse_seed(options.seed, rng),
+            num_images_per_prompt=int(_check_range("images", options.images, 1, 4, 1)),
+            labels={"Preset": preset.name},
+        )
+
+
+def join_terms(*parts: str) -> str:
+    """Join comma-separated texts, leaving out terms that are there already, whatever their case."""
+    terms: dict[str, str] = {}
+    kept = [part for part in parts if part.strip()]
+    if len(kept) == 1:
+        return kept[0].strip()
+    for part in kept:
+        for term in _split_terms(part):
+            terms.setdefault(" ".join(term.split()).casefold(), term)
+    return ", ".join(terms.values())
+
+
+def find_sizes(text: str, card: ModelCard) -> dict[str, tuple[int, int]]:
+    """The model's sizes whose name or WxH contains what was typed so far."""
+    typed = _normal_size(text)
+    return {
+        name: size for name, size in card.sizes.items() if typed in name or typed in f"{size[0]}x{size[1]}"
+    }
+
+
+def _split_terms(text: str) -> list[str]:
+    """Split at commas outside brackets: a weighted group `(a, b:1.2)` is one term."""
+    terms, depth, current = [], 0, ""
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0:
+            terms.append(current)
+            current = ""
+        else:
+            current += character
+    return [term.strip() for term in [*terms, current] if term.strip()]
+
+
+def _check_text(option: str, text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise TextTooLong(option=option, length=len(text), limit=MAX_TEXT)
+    # Cc are control characters, Cs halves of a broken surrogate pair, Co and Cn have no meaning.
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\n\r\t" for char in text):
+        raise ControlCharacters(option=option)
+    text = " ".join(text.split())
+    # Zero-width and other format characters alone are no prompt.
+    return text if any(unicodedata.category(char)[0] not in "CZ" for char in text) else ""
+
+
+def _check_range(option: str, value: float | None, low: int, high: int, default: float) -> float:
+    if value is None:
+        return default
+    if not low <= value <= high:  # also false for not-a-number
+        raise OutOfRange(option=option, value=f"{value:g}", low=low, high=high)
+    return value
+
+
+def _find_size(name: str | None, card: ModelCard) -> tuple[int, int]:
+    if name is None:
+        return next(iter(card.sizes.values()))
+    wanted = _normal_size(name)
+    for offered, (width, height) in card.sizes.items():
+        if wanted in (offered, f"{width}x{height}"):
+            return width, height
+    offered = ", ".join(f"{label} ({width}x{height})" for label, (width, height) in card.sizes.items())
+    raise SizeNotOffered(size=_quoted(name), offered=offered)
+
+
+def _find_sampler(name: str | None, card: ModelCard) -> Sampler:
+    if name is None:
+        return card.default_sampler
+    for sampler in SAMPLERS:
+        if sampler.casefold() == name.strip().casefold():
+            return sampler
+    raise UnknownSampler(sampler=_quoted(name), known=", ".join(SAMPLERS))
+
+
+def _normal_size(text: str) -> str:
+    return text.strip().casefold().replace("×", "x").replace("*", "x").replace(" ", "")
+
+
+def _parse_seed(text: str | None, rng: random.Random) -> int:
+    cleaned = (text or "").strip().casefold()
+    if cleaned in ("", "random"):
+        # Up to 2**32, as other tools do: short to read and to type again.
+        return rng.randrange(2**32)
+    if len(cleaned) <= 19 and cleaned.isascii() and cleaned.isdigit() and int(cleaned) <= MAX_SEED:
+        return int(cleaned)
+    raise InvalidSeed(value=_quoted(cleaned), high=MAX_SEED)
+
+
+def _quoted(text: str) -> str:
+    """What somebody typed, short enough to be shown back."""
+    return text if len(text) <= 60 else text[:60] + "…"

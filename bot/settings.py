@@ -1,0 +1,75 @@
+"""Every setting of the host, from the environment and a `.env` file. Built once, in `bot.cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import OperatorError
+
+
+class Settings(BaseSettings):
+    """The variables are these names with `TRINART_` in front, and `DISCORD_TOKEN`.
+
+    docs/reference/settings.md has the same table; a test holds it to this class.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRINART_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
+
+    discord_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("DISCORD_TOKEN"), description="the bot's token"
+    )
+    data_dir: Path = Field(Path("data"), description="folder of the database, pictures and models")
+    database_url: str = Field("", description="SQLAlchemy URL; SQLite in the data dir if empty")
+    model: str = Field("demo", description="demo, derrida, or a folder in diffusers layout")
+    devices: str = Field("auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
+    threads: int = Field(0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out")
+    max_batch_size: int = Field(8, ge=1, le=64, description="images in one denoiser call")
+    guild_id: int | None = Field(None, ge=1, description="sync commands to this server at once")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    discord_api_url: str = Field("", description="REST base URL of a proxy; Discord's own if empty")
+    discord_gateway_url: str = Field("", description="gateway URL of a proxy; Discord's own if empty")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The URL that is used."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'trinart.db'}"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where installed models are."""
+        return self.data_dir / "models"
+
+    @property
+    def pictures_dir(self) -> Path:
+        """Where pictures wait until Discord has them."""
+        return self.data_dir / "pictures"
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        OperatorError: a variable has a value that cannot be used; names it, never its value.
+    """
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  # every field comes from the environment
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors(include_input=False)
+        )
+        raise OperatorError(f"A setting cannot be used: {problems}.") from None
+
+
+def _variable(location: str) -> str:
+    return location if location.isupper() else f"TRINART_{location.upper()}"

@@ -1,0 +1,36 @@
+"""`python -m engine --fd N --model FOLDER`: the engine process, started by `engine.client`, not by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+from pathlib import Path
+
+from engine.core.server import EngineCore, EngineOptions
+from engine.logs import configure_logging
+
+
+def main() -> None:
+    """Serve the process at the other end of the inherited socket until it goes away."""
+    parser = argparse.ArgumentParser(prog="engine")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--devices", default="auto")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--max-batch-size", type=int, default=8)
+    parser.add_argument("--worker-module", default="engine.worker")
+    args = parser.parse_args()
+    configure_logging()
+    options = EngineOptions(
+        model=args.model,
+        devices=args.devices,
+        threads=args.threads,
+        max_batch_size=args.max_batch_size,
+        worker_module=args.worker_module,
+    )
+    asyncio.run(EngineCore(options).serve(socket.socket(fileno=args.fd)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The bot's side of the engine: starts the process, keeps it alive, and turns its events into streams.
+
+If the engine dies it is started again and every job that had not ended is submitted anew, so a caller of
+`submit` sees only that it took longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.protocol import (
+    BotToEngine,
+    Cancel,
+    Drain,
+    EngineReady,
+    EngineToBot,
+    EngineUnavailable,
+    GenerationRequest,
+    JobEvent,
+    ModelCard,
+    Submit,
+    TerminalEvent,
+)
+from engine.transport import Channel, FrameError, spawn, stop
+
+log = logging.getLogger(__name__)
+
+MAX_BACKOFF_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class EngineStarting:
+    """No worker has loaded the model yet."""
+
+
+EngineStatus = EngineStarting | EngineReady | EngineUnavailable
+
+
+@dataclass
+class _Outstanding:
+    request: GenerationRequest
+    events: asyncio.Queue[JobEvent] = field(default_factory=lambda: asyncio.Queue[JobEvent]())
+
+
+class EngineClient:
+    """One supervised engine process. Start it before use, close it after; safe for many jobs at once."""
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        devices: str = "auto",
+        threads: int = 0,
+        max_batch_size: int = 8,
+        worker_module: str = "engine.worker",
+    ) -> None:
+        self._command = [
+            *(sys.executable, "-m", "engine"),
+            *("--model", str(model)),
+            *("--devices", devices),
+            *("--threads", str(threads)),
+            *("--max-batch-size", str(max_batch_size)),
+            *("--worker-module", worker_module),
+        ]
+        self.status: EngineStatus = EngineStarting()
+        self._jobs: dict[str, _Outstanding] = {}
+        self._channel: Channel[EngineToBot, BotToEngine] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._status_changed = asyncio.Condition()
+        self._closing = False
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The loaded model, once a worker is ready."""
+        return self.status.model if isinstance(self.status, EngineReady) else None
+
+    async def start(self) -> None:
+        """Start the process and return; `wait_until` tells when it can draw."""
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def close(self, *, grace: float = 5.0) -> None:
+        """Ask the engine to end, and end it by force after `grace` seconds. Leaves no process behind."""
+        self._closing = True
+        if self._channel is not None:
+            self._channel.send(Drain())
+        if self._supervisor is not None:
+            try:
+                await asyncio.wait_for(asyncio.shield(self._supervisor), grace)
+            except TimeoutError:
+                if self._process is not None:
+                    self._process.kill()
+                await self._supervisor
+
+    async def wait_until(self, predicate: Callable[[EngineStatus], bool]) -> EngineStatus:
+        """Wait until the status is as wanted, and return it."""
+        async with self._status_changed:
+            await self._status_changed.wait_for(lambda: predicate(self.status))
+            return self.status
+
+    async def wait_settled(self) -> EngineStatus:
+        """Wait until the engine can draw or has said that it never will."""
+        return await self.wait_until(lambda status: not isinstance(status, EngineStarting))
+
+    async def submit(self, job_id: str, request: GenerationRequest) -> AsyncIterator[JobEvent]:
+        """Give a job to the engine and yield its events; the last one is its one terminal event.
+
+        Leaving the iteration early cancels the job.
+        """
+        job = self._jobs[job_id] = _Outstanding(request)
+        self._send(Submit(job_id, request))
+        ended = False
+        try:
+            while not ended:
+                event = await job.events.get()
+                ended = isinstance(event, TerminalEvent)
+                yield event
+        finally:
+            del self._jobs[job_id]
+            if not ended:
+                self._send(Cancel(job_id))
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for an end; the job's stream then ends with `Cancelled`, or with what came first."""
+        self._send(Cancel(job_id))
+
+    def _send(self, message: BotToEngine) -> None:
+        # Without a channel the engine is being started: all outstanding jobs are submitted when it is.
+        if self._channel is not None:
+            self._channel.send(message)
+
+    async def _supervise(self) -> None:
+        backoff = 0.25
+        while not self._closing:
+            started = time.monotonic()
+            await self._run_once()
+            if self._closing:
+                break
+            await self._set_status(EngineStarting())
+            backoff = 0.25 if time.monotonic() - started > 60 else min(2 * backoff, MAX_BACKOFF_SECONDS)
+            log.warning("the engine ended unexpectedly; starting it again in %.1f s", backoff)
+            await asyncio.sleep(backoff)
+
+    async def _run_once(self) -> None:
+        """One life of the process."""
+        try:
+            self._process, channel = await spawn(self._command, EngineToBot)
+        except OSError:
+            log.exception("the engine could not be started")
+            return
+        for job_id, job in self._jobs.items():
+            channel.send(Submit(job_id, job.request))
+        self._channel = channel
+        try:
+            async for message in channel:
+                if isinstance(message, (EngineReady, EngineUnavailable)):
+                    await self._set_status(message)
+                elif (job := self._jobs.get(message.job_id)) is not None:
+                    job.events.put_nowait(message)
+        except FrameError as error:
+            log.error("the engine sent garbage (%s); replacing it", error)
+            self._process.kill()
+        finally:
+            self._channel = None
+            await channel.close()
+            await stop(self._process, grace=2)
+            self._process = None
+
+    async def _set_status(self, status: EngineStatus) -> None:
+        async with self._status_changed:
+            self.status = status
+            self._status_changed.notify_all()

@@ -1,0 +1,201 @@
+"""Every message between the three processes, grouped by direction.
+
+Read by all of them, so nothing here may import torch, discord or the other halves. The fields of a
+`GenerationRequest` carry diffusers' names; what the member types carries the command's own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Sampler = Literal[
+    "Euler a",
+    "Euler",
+    "DDIM",
+    "DPM++ 2M",
+    "DPM++ 2M Karras",
+    "DPM++ SDE",
+    "UniPC",
+    "LMS",
+    "PNDM",
+    "Heun",
+]
+"""The denoising solvers on offer. diffusers calls them schedulers; here that word is never used for them."""
+
+FailureCode = Literal["model_unavailable", "worker_lost", "invalid_request", "generation_error"]
+
+
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides a picture: equal requests on one device give equal pictures.
+
+    `height` and `width` are in pixels of the model. Image i of `num_images_per_prompt` is drawn with
+    `seed + i` (modulo 2**63), so that each of them can be asked for again on its own. `labels` are
+    further name/value pairs for the picture's `parameters` text, such as the preset's name.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    height: int
+    width: int
+    num_inference_steps: int
+    guidance_scale: float
+    sampler: Sampler
+    seed: int
+    num_images_per_prompt: int = 1
+    labels: dict[str, str] = {}
+
+    def seed_of(self, index: int) -> int:
+        """The seed of image `index`, counted from 0."""
+        return (self.seed + index) % 2**63
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a member may ask of the loaded model, and how its pictures are named.
+
+    `sizes` maps a name to (width, height) in the model's own pixels. Pictures of a model with small
+    sizes are enlarged `view_scale` times for viewing. `hash` is the first ten hex digits of the
+    sha256 of the UNet's weights, empty until a worker has read them. The defaults are used where a
+    member chose nothing.
+    """
+
+    name: str
+    sizes: dict[str, tuple[int, int]]
+    view_scale: int = 1
+    default_steps: int = 28
+    default_cfg: float = 7.0
+    default_sampler: Sampler = "DPM++ 2M Karras"
+    hash: str = ""
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """One encoded picture: PNG with its settings in a `parameters` text chunk.
+
+    `width` and `height` are those of the file, after enlargement.
+    """
+
+    png: bytes
+    seed: int
+    width: int
+    height: int
+
+
+# --- bot → engine core ------------------------------------------------------------------------------
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Accept this job. Sent again with the same id after a restart of the engine."""
+
+    job_id: str
+    request: GenerationRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """Stop working on this job; answered by its terminal event. Also core → worker."""
+
+    job_id: str
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Finish and exit: the bot is going away on purpose. Also core → worker."""
+
+
+# --- engine core → bot ------------------------------------------------------------------------------
+
+
+class EngineReady(msgspec.Struct, frozen=True, tag=True):
+    """At least one worker can draw."""
+
+    model: ModelCard
+    devices: list[str]
+
+
+class EngineUnavailable(msgspec.Struct, frozen=True, tag=True):
+    """No worker can draw, and none will without the operator: `reason` is one sentence for the log."""
+
+    reason: str
+
+
+class Accepted(msgspec.Struct, frozen=True, tag=True):
+    """The engine has the job and will end it with exactly one terminal event."""
+
+    job_id: str
+
+
+class Queued(msgspec.Struct, frozen=True, tag=True):
+    """The job waits; `position` counts from 1."""
+
+    job_id: str
+    position: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """Denoising step `step` of `num_steps` is done. Also worker → core."""
+
+    job_id: str
+    step: int
+    num_steps: int
+
+
+class Preview(msgspec.Struct, frozen=True, tag=True):
+    """A rough look at the first image of a running job, at most once a second. Also worker → core."""
+
+    job_id: str
+    png: bytes
+
+
+class Finished(msgspec.Struct, frozen=True, tag=True):
+    """Terminal: all images, in the order of their seeds; `seconds` of drawing. Also worker → core."""
+
+    job_id: str
+    images: list[Image]
+    seconds: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """Terminal: no picture. `detail` is for the operator's log. Also worker → core."""
+
+    job_id: str
+    code: FailureCode
+    detail: str
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag=True):
+    """Terminal: stopped because somebody asked. Also worker → core."""
+
+    job_id: str
+
+
+# --- engine core → worker ---------------------------------------------------------------------------
+
+
+class Assign(msgspec.Struct, frozen=True, tag=True):
+    """Draw this. The worker decides which of its assigned jobs share a batch."""
+
+    job_id: str
+    request: GenerationRequest
+
+
+# --- worker → engine core ---------------------------------------------------------------------------
+
+
+class WorkerReady(msgspec.Struct, frozen=True, tag=True):
+    """The model is loaded; `max_batch_size` images fit into one denoiser call."""
+
+    model: ModelCard
+    max_batch_size: int
+
+
+class WorkerUnavailable(msgspec.Struct, frozen=True, tag=True):
+    """This worker can never draw (no such device, broken weights); it exits after saying so."""
+
+    reason: str
+
+
+BotToEngine = Submit | Cancel | Drain
+TerminalEvent = Finished | Failed | Cancelled
+JobEvent = Accepted | Queued | Progress | Preview | Finished | Failed | Cancelled
+EngineToBot = EngineReady | EngineUnavailable | JobEvent
+CoreToWorker = Assign | Cancel | Drain
+WorkerToCore = WorkerReady | WorkerUnavailable | Progress | Preview | Finished | Failed | Cancelled

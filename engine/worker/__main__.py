@@ -1,0 +1,40 @@
+"""`python -m engine.worker --fd N --model FOLDER --device DEVICE`: started by the engine core, not by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from engine.logs import configure_logging
+
+# The hub is never asked for a served model: what is not in the folder is an error, not a download.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def main() -> None:
+    """Draw until the core closes the connection."""
+    parser = argparse.ArgumentParser(prog="engine.worker")
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--max-batch-size", type=int, required=True)
+    args = parser.parse_args()
+    configure_logging()
+
+    from engine.worker.loop import WorkerLoop
+    from engine.worker.pipeline import ModelPipeline
+
+    def load() -> ModelPipeline:
+        return ModelPipeline.load(args.model, args.device, threads=args.threads)
+
+    loop = WorkerLoop(load, max_batch_size=args.max_batch_size)
+    asyncio.run(loop.serve(socket.socket(fileno=args.fd)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""From pixels to PNG files that say how they were made. Runs on the worker's encoder thread."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
+
+from engine.protocol import GenerationRequest, Image, ModelCard
+from engine.worker.batch import Pixels
+
+
+def encode_images(pixels: Pixels, request: GenerationRequest, card: ModelCard) -> list[Image]:
+    """Encode the pictures of one job, enlarged by the model's `view_scale`.
+
+    Args:
+        pixels: uint8, shape (images, height, width, 3).
+    """
+    return [_encode(picture, request, index, card) for index, picture in enumerate(pixels)]
+
+
+def _encode(picture: Pixels, request: GenerationRequest, index: int, card: ModelCard) -> Image:
+    image = PillowImage.fromarray(picture)
+    if card.view_scale > 1:
+        size = (image.width * card.view_scale, image.height * card.view_scale)
+        image = image.resize(size, PillowImage.Resampling.BICUBIC)
+    info = PngInfo()
+    info.add_text("parameters", parameters_text(request, index, card))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, compress_level=6)
+    return Image(png=buffer.getvalue(), seed=request.seed_of(index), width=image.width, height=image.height)
+
+
+def parameters_text(request: GenerationRequest, index: int, card: ModelCard) -> str:
+    """The settings of image `index` in the form that AUTOMATIC1111's web UI writes and other tools read."""
+    settings = {
+        "Steps": request.num_inference_steps,
+        "Sampler": request.sampler,
+        "CFG scale": f"{request.guidance_scale:g}",
+        "Seed": request.seed_of(index),
+        "Size": f"{request.width}x{request.height}",
+        "Model hash": card.hash,
+        "Model": card.name,
+        **request.labels,
+    }
+    lines = [request.prompt]
+    if request.negative_prompt:
+        lines.append(f"Negative prompt: {request.negative_prompt}")
+    lines.append(", ".join(f"{name}: {_quote(str(value))}" for name, value in settings.items()))
+    return "\n".join(lines)
+
+
+def _quote(value: str) -> str:
+    """Values with separators in them are JSON strings, as that web UI reads them."""
+    if any(separator in value for separator in ",:\n"):
+        return json.dumps(value, ensure_ascii=False)
+    return value

@@ -1,0 +1,1 @@
+"""A loopback Discord: real sockets, no internet, for what an in-process simulator cannot show."""

@@ -1,0 +1,214 @@
+"""The gateway: the websocket over which Discord tells a bot what happens.
+
+A session outlives its connection. Every event gets a sequence number and is kept, so that a bot that
+lost its connection can RESUME with the last number it saw and miss nothing, which is the promise that
+the tests want to see kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import zstandard
+from aiohttp import ClientConnectionResetError, WSMsgType, web
+
+from .payloads import ALL_PERMISSIONS, JSON, member, now_iso
+from .world import World
+
+DISPATCH, HEARTBEAT, IDENTIFY, RESUME = 0, 1, 2, 6
+RECONNECT, INVALID_SESSION, HELLO, HEARTBEAT_ACK = 7, 9, 10, 11
+NOT_AUTHENTICATED, AUTHENTICATION_FAILED = 4003, 4004
+HEARTBEAT_INTERVAL_MS = 41_250
+GUILDS_INTENT = 1
+
+Encoder: TypeAlias = Callable[[bytes], bytes]
+DropKind: TypeAlias = Literal["abort", "close", "reconnect", "invalidate"]
+
+
+def stream_encoder(compression: str | None) -> Encoder | None:
+    """A compressor whose state lasts as long as the connection; each message ends at a flush."""
+    if compression == "zlib-stream":
+        deflate = zlib.compressobj()
+        return lambda data: deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    if compression == "zstd-stream":
+        frame = zstandard.ZstdCompressor().compressobj()
+        return lambda data: frame.compress(data) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    return None
+
+
+class Connection:
+    """One websocket, with the compression that its address asked for."""
+
+    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self.socket = socket
+        self.request = request
+        self.compression = request.query.get("compress")
+        self.session: Session | None = None
+        self._encode = stream_encoder(self.compression)
+        self._sending = asyncio.Lock()
+
+    async def send(self, op: int, data: Any = None, *, seq: int | None = None, event: str | None = None) -> None:
+        """Send one payload; a connection that is gone swallows it, as a broken line would."""
+        text = json.dumps({"op": op, "d": data, "s": seq, "t": event})
+        async with self._sending:
+            try:
+                if self._encode is None:
+                    await self.socket.send_str(text)
+                else:
+                    await self.socket.send_bytes(self._encode(text.encode()))
+            except ClientConnectionResetError:
+                pass
+
+    def abort(self) -> None:
+        """Cut the line without a word."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+
+
+@dataclass
+class Session:
+    """What the gateway remembers of a bot between its connections."""
+
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    events: list[tuple[str, JSON]] = field(default_factory=list)
+    """Every event sent or to be sent; an event's sequence number is its place here, from 1."""
+    connection: Connection | None = None
+
+
+class Gateway:
+    """Accepts the bot's websocket and keeps its session."""
+
+    def __init__(self, world: World, url: str) -> None:
+        self.world = world
+        self.url = url
+        self.session: Session | None = None
+        self.connections: set[Connection] = set()
+        self.identify_payloads: list[JSON] = []
+        self.compressions: list[str | None] = []
+        self.resumes = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether a bot that identified itself is listening."""
+        return self.session is not None and self.session.connection is not None
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one websocket until either side ends it."""
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        connection = Connection(socket, request)
+        self.connections.add(connection)
+        self.compressions.append(connection.compression)
+        try:
+            await connection.send(HELLO, {"heartbeat_interval": HEARTBEAT_INTERVAL_MS})
+            async for received in socket:
+                if received.type is WSMsgType.TEXT:
+                    await self._receive(connection, json.loads(received.data))
+        finally:
+            self.connections.discard(connection)
+            if connection.session is not None and connection.session.connection is connection:
+                connection.session.connection = None
+            self.world.pulse.fire()
+        return socket
+
+    async def dispatch(self, event: str, data: JSON) -> None:
+        """Send an event, or keep it for the RESUME when the bot is away."""
+        session = self.session
+        if session is None:
+            raise RuntimeError("no bot has identified itself yet")
+        session.events.append((event, data))
+        if session.connection is not None:
+            await session.connection.send(DISPATCH, data, seq=len(session.events), event=event)
+
+    async def drop(self, *, resumable: bool, how: DropKind) -> None:
+        """End the bot's connection in one of the ways in which Discord does."""
+        session = self.session
+        if session is None or session.connection is None:
+            raise RuntimeError("no bot is connected")
+        connection, session.connection = session.connection, None
+        if how == "invalidate" or not resumable:
+            self.session = None
+        if how == "abort":
+            connection.abort()
+        elif how == "close":
+            await connection.socket.close(code=4000, message=b"Unknown error")
+        elif how == "reconnect":
+            await connection.send(RECONNECT)
+        else:
+            await connection.send(INVALID_SESSION, False)
+
+    def stop(self) -> None:
+        """Cut every line."""
+        for connection in self.connections:
+            connection.abort()
+
+    async def _receive(self, connection: Connection, payload: JSON) -> None:
+        op, data = payload["op"], payload["d"]
+        if op == HEARTBEAT:
+            await connection.send(HEARTBEAT_ACK)
+        elif op == IDENTIFY:
+            await self._identify(connection, data)
+        elif op == RESUME:
+            await self._resume(connection, data)
+        elif connection.session is None:
+            await connection.socket.close(code=NOT_AUTHENTICATED, message=b"Not authenticated.")
+
+    async def _identify(self, connection: Connection, data: JSON) -> None:
+        self.identify_payloads.append(data)
+        if data["token"] != self.world.token:
+            await connection.socket.close(code=AUTHENTICATION_FAILED, message=b"Authentication failed.")
+            return
+        session = self.session = connection.session = Session(connection=connection)
+        await self.dispatch("READY", self._ready(session))
+        if data.get("intents", 0) & GUILDS_INTENT:
+            for guild in self.world.guilds.values():
+                await self.dispatch("GUILD_CREATE", self._guild_create(guild))
+        self.world.pulse.fire()
+
+    async def _resume(self, connection: Connection, data: JSON) -> None:
+        """Send again all that came after the bot's last sequence number, then RESUMED."""
+        session = self.session
+        if session is None or data["session_id"] != session.id or data["token"] != self.world.token:
+            await connection.send(INVALID_SESSION, False)
+            return
+        self.resumes += 1
+        connection.session = session
+        seq: int = data["seq"] or 0
+        while seq < len(session.events):
+            event, missed = session.events[seq]
+            seq += 1
+            await connection.send(DISPATCH, missed, seq=seq, event=event)
+        session.connection = connection
+        await self.dispatch("RESUMED", {})
+        self.world.pulse.fire()
+
+    def _ready(self, session: Session) -> JSON:
+        return {
+            "v": 10,
+            "user": self.world.bot,
+            "session_id": session.id,
+            "session_type": "normal",
+            "resume_gateway_url": self.url,
+            "guilds": [{"id": guild_id, "unavailable": True} for guild_id in self.world.guilds],
+            "private_channels": [],
+            "application": {"id": self.world.app_id, "flags": 0},
+        }
+
+    def _guild_create(self, guild: JSON) -> JSON:
+        return {
+            **guild,
+            "unavailable": False,
+            "joined_at": now_iso(),
+            "large": False,
+            "members": [member(self.world.bot, permissions=ALL_PERMISSIONS)],
+            "presences": [],
+            "voice_states": [],
+            "stage_instances": [],
+            "guild_scheduled_events": [],
+        }

@@ -1,0 +1,202 @@
+"""The HTTP side: reads requests, keeps a record of each, breaks the ones it was told to break.
+
+What the requests mean is in ``routes``; this module is about the wire. It answers with the status
+codes, headers and bodies that make a client take its error paths: 429 with a time to wait, 5xx, and
+a connection that ends in the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+
+from .payloads import JSON
+from .refusals import DiscordError, unauthorized
+from .routing import Call, RouteTable
+from .world import StoredFile, World
+
+API_PREFIX = "/api/v10"
+_FILE_FIELD = re.compile(r"files\[(\d+)\]")
+
+
+@dataclass
+class RecordedRequest:
+    """One request as it arrived, and the status it got (``None`` while pending, or if cut off)."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    at: float = field(default_factory=time.monotonic)
+    status: int | None = None
+    json: Any = None
+    files: list[str] = field(default_factory=list)
+    """The SHA-256 of each uploaded file, in order."""
+
+    @property
+    def file_count(self) -> int:
+        return len(self.files)
+
+    def fits(self, method: str, pattern: str) -> bool:
+        """Whether the method is that one (or ``*``) and the path fits the shell-style pattern."""
+        return method in ("*", self.method) and fnmatchcase(self.path, pattern)
+
+
+@dataclass
+class Fault:
+    """An answer to give instead of the true one, ``times`` times."""
+
+    method: str
+    pattern: str
+    status: int | None
+    times: int
+    retry_after: float
+    after_body: bool
+    apply: bool
+    via: bool
+    code: int
+    message: str
+
+    def takes(self, record: RecordedRequest) -> bool:
+        return self.times > 0 and record.fits(self.method, self.pattern)
+
+
+class Rest:
+    """Answers the API's requests out of a ``World``."""
+
+    def __init__(self, world: World, routes: RouteTable) -> None:
+        self.world = world
+        self.routes = routes
+        self.requests: list[RecordedRequest] = []
+        self.unexpected: list[str] = []
+        self.faults: list[Fault] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, truly or with the fault that waits for it."""
+        path = request.path.removeprefix(API_PREFIX)
+        record = RecordedRequest(request.method, path, dict(request.query))
+        self.requests.append(record)
+        fault = self._take_fault(record)
+        try:
+            if fault is not None and not fault.after_body:
+                return self._break(request, record, fault)
+            call = await self._read(request, record)
+            if fault is None:
+                return self._answer(call, record)
+            if fault.apply:
+                self._answer(call, record)
+            return self._break(request, record, fault)
+        except (DiscordError, ValueError, KeyError, TypeError) as error:
+            return self._refuse_malformed(record, error)
+        finally:
+            self.world.pulse.fire()
+
+    def _take_fault(self, record: RecordedRequest) -> Fault | None:
+        for fault in self.faults:
+            if fault.takes(record):
+                fault.times -= 1
+                return fault
+        return None
+
+    async def _read(self, request: web.Request, record: RecordedRequest) -> Call:
+        """Read the whole body, JSON or multipart, into a ``Call`` and into the record."""
+        body: Any = {}
+        uploads: dict[int, StoredFile] = {}
+        if request.content_type == "multipart/form-data":
+            body, uploads = await self._read_multipart(request)
+        elif raw := await request.read():
+            body = json.loads(raw)
+        record.json = body
+        record.files = [upload.sha256 for upload in uploads.values()]
+        return Call(
+            method=record.method,
+            path=record.path,
+            query=record.query,
+            at=record.at,
+            body=body,
+            uploads=uploads,
+            size=request.content_length or sum(len(u.data) for u in uploads.values()),
+            authorized=request.headers.get("Authorization") == f"Bot {self.world.token}",
+        )
+
+    @staticmethod
+    async def _read_multipart(request: web.Request) -> tuple[JSON, dict[int, StoredFile]]:
+        body: JSON = {}
+        uploads: dict[int, StoredFile] = {}
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                raise DiscordError(400, 50035, "Nested multipart bodies are not part of the API")
+            data = bytes(await part.read())
+            name = part.name or ""
+            if name == "payload_json":
+                body = json.loads(data)
+            elif match := _FILE_FIELD.fullmatch(name):
+                declared = part.headers.get("Content-Type", "application/octet-stream")
+                uploads[int(match[1])] = StoredFile(part.filename or "", None, declared, data)
+            else:
+                raise DiscordError(400, 50035, f"Unknown form field {name!r}")
+        return body, uploads
+
+    def _answer(self, call: Call, record: RecordedRequest) -> web.Response:
+        """The true answer to a call."""
+        try:
+            route = self.routes.find(call.method, call.path)
+            if route is None:
+                self.unexpected.append(f"{call.method} {call.path}")
+                raise DiscordError(404, 0, "404: Not Found")
+            handler, params, needs_token = route
+            if needs_token and not call.authorized:
+                raise unauthorized()
+            status, body = handler(call, **params)
+        except DiscordError as refusal:
+            status, body = refusal.status, refusal.body
+        record.status = status
+        return _json_response(status, body, _rate_headers(call.method, call.path, remaining=49, reset_after=1.0))
+
+    def _refuse_malformed(self, record: RecordedRequest, error: Exception) -> web.Response:
+        """Answer a body that lacks what its route needs; a correct client never sends one."""
+        self.unexpected.append(f"{record.method} {record.path}: {error!r}")
+        record.status = 400
+        return _json_response(400, {"message": "Invalid Form Body", "code": 50035}, {})
+
+    def _break(self, request: web.Request, record: RecordedRequest, fault: Fault) -> web.Response:
+        """The fault's answer, or none at all: the connection ends instead."""
+        record.status = fault.status
+        if fault.status is None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        if fault.status != 429:
+            return _json_response(fault.status, {"message": fault.message, "code": fault.code}, {})
+        headers = _rate_headers(record.method, record.path, remaining=0, reset_after=fault.retry_after)
+        headers |= {"Retry-After": str(max(1, round(fault.retry_after))), "X-RateLimit-Scope": "user"}
+        if fault.via:
+            headers["Via"] = "1.1 google"
+        body = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": False}
+        return _json_response(429, body, headers)
+
+
+def _json_response(status: int, body: Any, headers: dict[str, str]) -> web.Response:
+    """A response whose content type is exactly Discord's: clients compare the whole header."""
+    if status == 204:
+        return web.Response(status=204, headers=headers)
+    return web.Response(
+        status=status, body=json.dumps(body).encode(), headers={**headers, "Content-Type": "application/json"}
+    )
+
+
+def _rate_headers(method: str, path: str, *, remaining: int, reset_after: float) -> dict[str, str]:
+    """The headers that Discord adds to every answer, and that clients pace themselves by."""
+    bucket = re.sub(r"\d{10,}|/[\w-]{40,}", "", f"{method}{path}")
+    return {
+        "X-RateLimit-Limit": "50",
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset": f"{time.time() + reset_after:.3f}",
+        "X-RateLimit-Reset-After": f"{reset_after:.3f}",
+        "X-RateLimit-Bucket": re.sub(r"\W+", "-", bucket).lower(),
+    }
