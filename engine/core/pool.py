@@ -135,9 +135,11 @@ class Worker:
             listener.worker_lost(self, jobs)
         return was_ready
 
-    async def drain(self) -> None:
-        """Let the process end; it draws what it was assigned first."""
+    def drain(self) -> None:
+        """Let the process end; it draws what it was assigned first. One that still loads just ends."""
         self._draining = True
+        if self.card is None:
+            self.kill()
         self.send(Drain())
 
     def kill(self) -> None:

@@ -179,8 +179,9 @@ class EngineCore:
 
     async def _drain(self) -> None:
         for worker in self._workers:
-            await worker.drain()
-        await asyncio.wait(self._running) if self._running else None
+            worker.drain()
+        if self._running:
+            await asyncio.wait(self._running)
         await self._channel.flush()
 
     # --- what the workers say (PoolListener) ---

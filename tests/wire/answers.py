@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 
 from . import refusals
+from .handles import EPHEMERAL, LOADING, Interaction, StoredFile
 from .payloads import JSON
 from .routing import Call, Reply, RouteTable
-from .world import EPHEMERAL, LOADING, Interaction, StoredFile, World
+from .world import World
 
 CALLBACK_TYPES = {2: {4, 5, 9}, 3: {4, 5, 6, 7, 9}, 4: {8}, 5: {4, 5, 6, 7}}
 """Which first answers each kind of interaction may get."""
@@ -26,7 +27,9 @@ class InteractionRoutes:
         self._add_interaction_routes()
 
     def _add_interaction_routes(self) -> None:
-        self._add("POST", "/interactions/{interaction_id}/{token}/callback", self._callback, needs_token=False)
+        self._add(
+            "POST", "/interactions/{interaction_id}/{token}/callback", self._callback, needs_token=False
+        )
         webhook = "/webhooks/{app}/{token}"
         self._add("POST", webhook, self._followup, needs_token=False)
         for method, handler in (
@@ -57,13 +60,17 @@ class InteractionRoutes:
             return 200, _callback_result(interaction)
         return 204, None
 
-    def _perform(self, interaction: Interaction, kind: int, data: JSON, uploads: dict[int, StoredFile]) -> None:
+    def _perform(
+        self, interaction: Interaction, kind: int, data: JSON, uploads: dict[int, StoredFile]
+    ) -> None:
         """Do what the first answer asks for."""
         flags = data.get("flags", 0)
         if kind in (4, 5):
             reply_kind = 20 if interaction.payload["type"] == 2 else 0
             flags |= LOADING if kind == 5 else 0
-            draft = self.world.draft(interaction.payload["channel_id"], kind=reply_kind, flags=flags, via=interaction)
+            draft = self.world.draft(
+                interaction.payload["channel_id"], kind=reply_kind, flags=flags, via=interaction
+            )
             if kind == 4:
                 self.world.fill(draft, data, uploads, creating=True)
             self.world.messages[draft["id"]] = interaction.message = draft

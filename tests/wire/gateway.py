@@ -53,7 +53,9 @@ class Connection:
         self._encode = stream_encoder(self.compression)
         self._sending = asyncio.Lock()
 
-    async def send(self, op: int, data: Any = None, *, seq: int | None = None, event: str | None = None) -> None:
+    async def send(
+        self, op: int, data: Any = None, *, seq: int | None = None, event: str | None = None
+    ) -> None:
         """Send one payload; a connection that is gone swallows it, as a broken line would."""
         text = json.dumps({"op": op, "d": data, "s": seq, "t": event})
         async with self._sending:

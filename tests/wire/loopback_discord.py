@@ -12,22 +12,24 @@ simulator inside the process can: multipart uploads, retries after 429 and 5xx, 
 
 from __future__ import annotations
 
+import copy
 import socket
 from collections.abc import Iterable, Mapping
-from types import EllipsisType, TracebackType
-from typing import Any, Self
+from types import TracebackType
+from typing import Any, Self, Unpack
 
 from aiohttp import web
 
 from . import people
-from .gateway import DropKind, Gateway
-from .payloads import JSON, group_channel, guild, member, text_channel, thread
-from .people import Place
-from .rest import API_PREFIX, Fault, RecordedRequest, Rest
 from .answers import InteractionRoutes
+from .gateway import DropKind, Gateway
+from .handles import EPHEMERAL, Interaction, StoredFile
+from .payloads import JSON, guild, thread
+from .people import ClickWhere, Where
+from .rest import API_PREFIX, Fault, RecordedRequest, Rest
 from .routes import BotRoutes
 from .routing import RouteTable
-from .world import DEFAULT_UPLOAD_LIMIT, EPHEMERAL, Interaction, StoredFile, World
+from .world import World, guess_type
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 MAX_BODY = 128 * 1024 * 1024
@@ -130,7 +132,9 @@ class LoopbackDiscord:
         """Return once a bot has identified itself or resumed."""
         await self.world.pulse.until(lambda: self._gateway.connected, timeout, "the bot's connection")
 
-    async def commands_synced(self, *names: str, guild_id: str | None = None, timeout: float = 10.0) -> list[JSON]:
+    async def commands_synced(
+        self, *names: str, guild_id: str | None = None, timeout: float = 10.0
+    ) -> list[JSON]:
         """Return the registered commands once all of ``names`` are among them and the bot listens."""
 
         def synced() -> bool:
@@ -140,12 +144,17 @@ class LoopbackDiscord:
         await self.world.pulse.until(synced, timeout, f"the commands {names}")
         return list(self.world.commands.get(guild_id, {}).values())
 
-    async def requested(self, method: str, pattern: str, *, count: int = 1, timeout: float = 5.0) -> RecordedRequest:
+    async def requested(
+        self, method: str, pattern: str, *, count: int = 1, timeout: float = 5.0
+    ) -> RecordedRequest:
         """Return the ``count``-th request that fits ``method`` and ``pattern`` once it was answered."""
+
         def fitting() -> list[RecordedRequest]:
             return [r for r in self.requests if r.status is not None and r.fits(method, pattern)]
 
-        await self.world.pulse.until(lambda: len(fitting()) >= count, timeout, f"{method} {pattern} × {count}")
+        await self.world.pulse.until(
+            lambda: len(fitting()) >= count, timeout, f"{method} {pattern} (number {count})"
+        )
         return fitting()[count - 1]
 
     # Breaking things
@@ -189,15 +198,84 @@ class LoopbackDiscord:
         options: Mapping[str, Any] | None = None,
         *,
         repeat_of: Interaction | None = None,
-        **where: Any,
+        **where: Unpack[Where],
     ) -> Interaction:
-        """Run a slash command; see ``_start`` for who, where and in what language.
+        """Run a slash command, with its options typed as the bot registered them.
 
         ``repeat_of`` delivers that interaction once more, id and token included, as Discord may.
         """
         if repeat_of is not None:
-            await self.dispatch("INTERACTION_CREATE", repeat_of.payload)
-            return repeat_of
-        place = self._place(**where)
+            return await self._send(repeat_of)
+        place = people.find_place(self.world, where)
         data = people.command_data(self.world, name, options or {}, place.guild_id)
-        return await self._start(COMMAND, data, place, **where)
+        return await self._send(people.begin(self.world, COMMAND, data, where))
+
+    async def autocomplete(
+        self, name: str, options: Mapping[str, Any], focused: str, **where: Unpack[Where]
+    ) -> Interaction:
+        """Type into the option ``focused``; the bot's suggestions become the handle's ``choices``."""
+        place = people.find_place(self.world, where)
+        data = people.command_data(self.world, name, options, place.guild_id, focused)
+        return await self._send(people.begin(self.world, AUTOCOMPLETE, data, where))
+
+    async def click(
+        self,
+        message: JSON,
+        custom_id: str,
+        user: JSON | None = None,
+        *,
+        values: list[str] | None = None,
+        **where: Unpack[ClickWhere],
+    ) -> Interaction:
+        """Use a button of a message, or with ``values`` a select menu."""
+        data = people.component_data(message, custom_id, values)
+        full: Where = {"user": user or self.world.default_user, **where}
+        if "channel" not in full and message["channel_id"] in self.world.channels:
+            full["channel"] = self.world.channels[message["channel_id"]]
+        shown = copy.deepcopy(message)
+        return await self._send(people.begin(self.world, COMPONENT, data, full, {"message": shown}))
+
+    async def submit(
+        self, opened: Interaction, values: Mapping[str, str], **where: Unpack[Where]
+    ) -> Interaction:
+        """Fill in and send the modal that the bot answered ``opened`` with."""
+        if opened.modal is None:
+            raise ValueError("the bot answered with no modal")
+        data = people.modal_data(opened.modal, values)
+        extra: JSON = {"message": opened.payload["message"]} if "message" in opened.payload else {}
+        return await self._send(people.begin(self.world, MODAL_SUBMIT, data, where, extra))
+
+    async def _send(self, interaction: Interaction) -> Interaction:
+        await self.dispatch("INTERACTION_CREATE", interaction.payload)
+        return interaction
+
+    # Places
+
+    @property
+    def guild(self) -> JSON:
+        """The first guild."""
+        return next(iter(self.world.guilds.values()))
+
+    @property
+    def channel(self) -> JSON:
+        """The first guild's first channel."""
+        return self.guild["channels"][0]
+
+    def dm(self, user: JSON | None = None) -> JSON:
+        """The bot's private channel with a user."""
+        who = user or self.world.default_user
+        self.world.users.setdefault(who["id"], who)
+        return self.world.dm_with(who["id"])
+
+    def open_thread(self, parent: JSON | None = None, name: str = "a-thread") -> JSON:
+        """A new thread under a channel, which the bot can see and write in."""
+        made = thread(parent or self.channel, name)
+        self.world.channels[made["id"]] = made
+        return made
+
+    async def _serve_file(self, request: web.Request) -> web.Response:
+        """What Discord's file host does: give an attachment's bytes to anyone who knows the address."""
+        stored = self.world.files.get(request.match_info["id"])
+        if stored is None:
+            raise web.HTTPNotFound
+        return web.Response(body=stored.data, content_type=guess_type(stored.filename, stored.content_type))

@@ -8,13 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from .payloads import GROUP_DM, JSON, snowflake
+from .handles import Interaction, StoredFile
+from .payloads import GROUP_DM, JSON, group_channel, member, snowflake, text_channel
 from .refusals import walk_components
-from .world import StoredFile, World, guess_type
+from .world import DEFAULT_UPLOAD_LIMIT, World, guess_type
 
 SUB_COMMAND, SUB_COMMAND_GROUP, ATTACHMENT = 1, 2, 11
+
+
+class ClickWhere(TypedDict, total=False):
+    """Where something is done and with what client; all that is left out has a sensible default."""
+
+    channel: JSON
+    """Any channel, thread or DM; by default the guild's first channel, or the DM with the person."""
+    guild_id: str | None
+    """By default the channel's guild, or else the first one; ``None`` for a DM. An id that the bot's guilds
+    lack is a guild that the bot is not in, where a person uses an app of their own."""
+    context: int
+    """0 guild, 1 DM with the bot, 2 any other private channel; by default what the channel implies."""
+    locale: str
+    """The language of the person's client."""
+    attachment_size_limit: int
+    authorizing_integration_owners: dict[str, str]
+    permissions: str
+    """The person's permissions, as Discord's decimal string."""
+
+
+class Where(ClickWhere, total=False):
+    """The same, with who does it."""
+
+    user: JSON
+    """The person; by default the world's one ordinary user."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +50,50 @@ class Place:
     channel: JSON
     guild_id: str | None
     context: int
+
+
+def find_place(world: World, where: Where) -> Place:
+    """Fill in what ``where`` leaves open about the place."""
+    who = where.get("user", world.default_user)
+    world.users.setdefault(who["id"], who)
+    channel = where.get("channel")
+    if "guild_id" in where:
+        guild_id = where["guild_id"]
+    else:
+        guild_id = channel.get("guild_id") if channel else next(iter(world.guilds), None)
+    if where.get("context", 0) > 0:
+        guild_id = None
+    if channel is None and guild_id is not None:
+        known = world.guilds.get(guild_id)
+        channel = known["channels"][0] if known else text_channel("elsewhere", guild_id=guild_id)
+    elif channel is None:
+        channel = group_channel(who) if where.get("context") == 2 else world.dm_with(who["id"])
+    implied = 0 if guild_id is not None else 2 if channel["type"] == GROUP_DM else 1
+    return Place(channel, guild_id, where.get("context", implied))
+
+
+def begin(world: World, kind: int, data: JSON, where: Where, extra: JSON | None = None) -> Interaction:
+    """A complete interaction of that kind, remembered but not yet sent."""
+    place = find_place(world, where)
+    who = where.get("user", world.default_user)
+    about: JSON = {
+        "context": place.context,
+        "locale": where.get("locale", "en-US"),
+        "attachment_size_limit": where.get("attachment_size_limit", DEFAULT_UPLOAD_LIMIT),
+        "authorizing_integration_owners": where.get("authorizing_integration_owners")
+        or default_owners(world, place, who),
+        **(extra or {}),
+    }
+    if place.guild_id is None:
+        about["user"] = who
+    else:
+        locale = world.guilds.get(place.guild_id, {}).get("preferred_locale", "en-US")
+        about |= {"guild_id": place.guild_id, "guild_locale": locale}
+        about["guild"] = {"id": place.guild_id, "locale": locale, "features": []}
+        about["member"] = member(
+            who, **({"permissions": where["permissions"]} if "permissions" in where else {})
+        )
+    return world.new_interaction(kind, data, who, place.channel, about)
 
 
 def find_command(world: World, name: str, guild_id: str | None) -> JSON:
@@ -46,7 +116,9 @@ def command_data(
         data["guild_id"] = command["guild_id"]
     level, definition = data, command
     for part in rest:
-        definition = next(o for o in definition["options"] if o["name"] == part and o["type"] <= SUB_COMMAND_GROUP)
+        definition = next(
+            o for o in definition["options"] if o["name"] == part and o["type"] <= SUB_COMMAND_GROUP
+        )
         inner: JSON = {"name": part, "type": definition["type"]}
         level["options"] = [inner]
         level = inner
@@ -58,7 +130,11 @@ def command_data(
 
 
 def _typed_options(
-    world: World, definition: JSON, values: Mapping[str, Any], focused: str | None, attachments: dict[str, JSON]
+    world: World,
+    definition: JSON,
+    values: Mapping[str, Any],
+    focused: str | None,
+    attachments: dict[str, JSON],
 ) -> list[JSON]:
     defined: dict[str, JSON] = {o["name"]: o for o in definition.get("options") or []}
     if unknown := values.keys() - defined.keys():
@@ -68,12 +144,11 @@ def _typed_options(
         raise ValueError(f"a client would not send the command without {missing}")
     options: list[JSON] = []
     for name, value in values.items():
-        kind: int = defined[name]["type"]
-        if kind == ATTACHMENT:
+        option: JSON = {"name": name, "type": defined[name]["type"], "value": value}
+        if option["type"] == ATTACHMENT:
             attached = _upload(world, value)
             attachments[attached["id"]] = attached
-            value = attached["id"]
-        option: JSON = {"name": name, "type": kind, "value": value}
+            option["value"] = attached["id"]
         if name == focused:
             option["focused"] = True
         options.append(option)
@@ -86,7 +161,12 @@ def _upload(world: World, file: StoredFile) -> JSON:
     world.files[attachment_id] = file
     url = f"{world.files_url}/0/{attachment_id}/{file.filename}"
     kind = guess_type(file.filename, file.content_type)
-    described: JSON = {"id": attachment_id, "filename": file.filename, "size": len(file.data), "content_type": kind}
+    described: JSON = {
+        "id": attachment_id,
+        "filename": file.filename,
+        "size": len(file.data),
+        "content_type": kind,
+    }
     return {**described, "url": url, "proxy_url": url, "ephemeral": True}
 
 
@@ -125,10 +205,3 @@ def default_owners(world: World, place: Place, who: JSON) -> dict[str, str]:
     if place.context == 1:
         return {"0": "0"}
     return {"1": who["id"]}
-
-
-def context_of(channel: JSON, guild_id: str | None) -> int:
-    """The interaction context that a place has: 0 a guild, 1 the bot's DM, 2 another private channel."""
-    if guild_id is not None:
-        return 0
-    return 2 if channel["type"] == GROUP_DM else 1

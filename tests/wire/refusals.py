@@ -89,7 +89,9 @@ def check_message(body: JSON, attachments: int, *, creating: bool) -> None:
         _check_length(attachment.get("description") or "", MAX_ALT_TEXT, f"attachments.{index}.description")
     _check_embeds(embeds)
     _check_components(body.get("components") or [])
-    filled = content or embeds or attachments or any(body.get(k) for k in ("components", "sticker_ids", "poll"))
+    filled = (
+        content or embeds or attachments or any(body.get(k) for k in ("components", "sticker_ids", "poll"))
+    )
     if creating and not filled:
         raise DiscordError(400, 50006, "Cannot send an empty message")
 
@@ -120,7 +122,9 @@ def _check_embeds(embeds: list[JSON]) -> None:
         if len(embed.get("fields") or []) > 25:
             raise invalid_form(f"embeds.{index}.fields", "Must be 25 or fewer in length.")
     if total > MAX_EMBED_TOTAL:
-        raise invalid_form("embeds", f"Embed size exceeds maximum size of {MAX_EMBED_TOTAL}", "MAX_EMBED_SIZE_EXCEEDED")
+        raise invalid_form(
+            "embeds", f"Embed size exceeds maximum size of {MAX_EMBED_TOTAL}", "MAX_EMBED_SIZE_EXCEEDED"
+        )
 
 
 def _embed_texts(embed: JSON) -> Iterator[tuple[str, str, int]]:
@@ -143,7 +147,9 @@ def _check_components(components: list[JSON]) -> None:
                 _check_length(value, limit, f"components.{key}")
         custom_id = component.get("custom_id")
         if custom_id is not None and custom_id in seen:
-            raise invalid_form("components.custom_id", "Component custom id cannot be duplicated", "DUPLICATED")
+            raise invalid_form(
+                "components.custom_id", "Component custom id cannot be duplicated", "DUPLICATED"
+            )
         if custom_id is not None:
             seen.add(custom_id)
 
@@ -164,7 +170,11 @@ def _check_named(entry: JSON, path: str, *, described: bool, slash: bool = True)
             where = f"{path}{key}_localizations.{locale}" if locale else f"{path}{key}"
             if not 1 <= len(text) <= limit:
                 raise invalid_form(where, f"Must be between 1 and {limit} in length.", "BASE_TYPE_BAD_LENGTH")
-            if slash and key == "name" and (text != text.lower() or not text.replace("-", "_").isidentifier()):
+            if (
+                slash
+                and key == "name"
+                and (text != text.lower() or not text.replace("-", "_").isidentifier())
+            ):
                 raise invalid_form(where, "Command name is invalid", "APPLICATION_COMMAND_INVALID_NAME")
 
 
@@ -177,7 +187,9 @@ def _check_options(options: list[JSON], path: str) -> None:
         _check_named(option, here, described=True)
         _check_options(option.get("options") or [], f"{here}options")
         if option.get("required") and optional_seen:
-            raise invalid_form(here + "required", "Required options must be placed before non-required options")
+            raise invalid_form(
+                here + "required", "Required options must be placed before non-required options"
+            )
         optional_seen = optional_seen or not option.get("required")
         choices = option.get("choices") or []
         if len(choices) > 25 or any(len(str(c["name"])) > 100 or len(str(c["value"])) > 100 for c in choices):

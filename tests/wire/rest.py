@@ -16,10 +16,11 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
+from .handles import StoredFile
 from .payloads import JSON
 from .refusals import DiscordError, unauthorized
 from .routing import Call, RouteTable
-from .world import StoredFile, World
+from .world import World
 
 API_PREFIX = "/api/v10"
 _FILE_FIELD = re.compile(r"files\[(\d+)\]")
@@ -156,7 +157,9 @@ class Rest:
         except DiscordError as refusal:
             status, body = refusal.status, refusal.body
         record.status = status
-        return _json_response(status, body, _rate_headers(call.method, call.path, remaining=49, reset_after=1.0))
+        return _json_response(
+            status, body, _rate_headers(call.method, call.path, remaining=49, reset_after=1.0)
+        )
 
     def _refuse_malformed(self, record: RecordedRequest, error: Exception) -> web.Response:
         """Answer a body that lacks what its route needs; a correct client never sends one."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from . import refusals
+from .handles import EPHEMERAL
 from .payloads import JSON, snowflake
 from .routing import Call, Reply, RouteTable
-from .world import DEFAULT_UPLOAD_LIMIT, EPHEMERAL, World
+from .world import DEFAULT_UPLOAD_LIMIT, World
 
 
 class BotRoutes:
@@ -23,14 +24,19 @@ class BotRoutes:
         world = self.world
         limit = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
         self._add("GET", "/users/@me", lambda call: (200, world.bot))
+        self._add("GET", "/users/{user}", self._get_user)
         self._add("GET", "/oauth2/applications/@me", lambda call: (200, world.application))
         self._add("GET", "/applications/@me", lambda call: (200, world.application))
         self._add("GET", "/gateway", lambda call: (200, {"url": self.gateway_url}), needs_token=False)
         gateway_bot = {"url": self.gateway_url, "shards": 1, "session_start_limit": limit}
         self._add("GET", "/gateway/bot", lambda call: (200, gateway_bot))
-        self._add("POST", "/users/@me/channels", lambda call: (200, world.dm_with(str(call.body["recipient_id"]))))
+        self._add(
+            "POST", "/users/@me/channels", lambda call: (200, world.dm_with(str(call.body["recipient_id"])))
+        )
         self._add("GET", "/channels/{channel}", lambda call, channel: (200, self._channel(channel)))
-        self._add("POST", "/channels/{channel}/typing", lambda call, channel: (204, self._channel(channel) and None))
+        self._add(
+            "POST", "/channels/{channel}/typing", lambda call, channel: (204, self._channel(channel) and None)
+        )
         self._add("GET", "/channels/{channel}/messages", self._list_messages)
         self._add("POST", "/channels/{channel}/messages", self._post_message)
         self._add("GET", "/channels/{channel}/messages/{message}", self._get_message)
@@ -44,6 +50,11 @@ class BotRoutes:
         self._add("GET", base + "/{command}", self._get_command)
         self._add("PATCH", base + "/{command}", self._patch_command)
         self._add("DELETE", base + "/{command}", self._delete_command)
+
+    def _get_user(self, call: Call, user: str) -> Reply:
+        if user not in self.world.users:
+            raise refusals.DiscordError(404, 10013, "Unknown User")
+        return 200, self.world.users[user]
 
     # Application commands
 
@@ -113,7 +124,11 @@ class BotRoutes:
 
     def _list_messages(self, call: Call, channel: str) -> Reply:
         self._channel(channel)
-        seen = [m for m in self.world.messages.values() if m["channel_id"] == channel and not m["flags"] & EPHEMERAL]
+        seen = [
+            m
+            for m in self.world.messages.values()
+            if m["channel_id"] == channel and not m["flags"] & EPHEMERAL
+        ]
         return 200, seen[::-1][: int(call.query.get("limit", 50))]
 
     def _post_message(self, call: Call, channel: str) -> Reply:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from . import refusals
-from .world import StoredFile
+from .handles import StoredFile
 
 Reply: TypeAlias = tuple[int, Any]
 Handler: TypeAlias = Callable[..., Reply]

@@ -6,136 +6,16 @@ change wakes whoever waits for one, so that no test ever has to sleep.
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import hashlib
 import mimetypes
 import secrets
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from . import refusals
+from .handles import EPHEMERAL, LOADING, Interaction, Pulse, StoredFile
 from .payloads import ALL_PERMISSIONS, JSON, application, dm_channel, message, now_iso, snowflake, user
 
-EPHEMERAL, LOADING = 1 << 6, 1 << 7
-TOKEN_LIFETIME = 15 * 60.0
 DEFAULT_UPLOAD_LIMIT = 10 * 1024 * 1024
-
-
-class Pulse:
-    """Wakes every waiter at each change of the world."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def fire(self) -> None:
-        """Tell the waiters that something changed; each looks again at what it waits for."""
-        fired, self._event = self._event, asyncio.Event()
-        fired.set()
-
-    async def until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        """Return once ``condition()`` holds; raise ``TimeoutError`` that names ``what`` if it never does."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not condition():
-                    await self._event.wait()
-        except TimeoutError:
-            raise TimeoutError(f"{what}: not within {timeout} s") from None
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """An uploaded file as it arrived."""
-
-    filename: str
-    description: str | None
-    content_type: str
-    data: bytes
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a message said at one moment (``at`` is ``time.monotonic()``)."""
-
-    at: float
-    content: str
-    embeds: list[JSON]
-    attachments: list[JSON]
-    components: list[JSON]
-    flags: int
-    deleted: bool = False
-
-    @property
-    def loading(self) -> bool:
-        """Whether people saw "is thinking…" rather than a text."""
-        return bool(self.flags & LOADING)
-
-
-@dataclass
-class Interaction:
-    """One interaction that a person started, and all that the bot made of it."""
-
-    payload: JSON
-    pulse: Pulse
-    sent_at: float = field(default_factory=time.monotonic)
-    callback_type: int | None = None
-    acknowledged_at: float | None = None
-    ephemeral: bool = False
-    message: JSON | None = None
-    followups: list[JSON] = field(default_factory=list)
-    history: list[Snapshot] = field(default_factory=list)
-    choices: list[JSON] | None = None
-    modal: JSON | None = None
-    _expired: bool = False
-
-    @property
-    def id(self) -> str:
-        return self.payload["id"]
-
-    @property
-    def token(self) -> str:
-        return self.payload["token"]
-
-    @property
-    def user(self) -> JSON:
-        return self.payload.get("user") or self.payload["member"]["user"]
-
-    @property
-    def acknowledged(self) -> bool:
-        """Whether the bot's first answer was accepted."""
-        return self.callback_type is not None
-
-    @property
-    def deferred(self) -> bool:
-        """Whether that first answer only promised a later one."""
-        return self.callback_type in (5, 6)
-
-    @property
-    def expired(self) -> bool:
-        """Whether the token has stopped working."""
-        return self._expired or time.monotonic() - self.sent_at > TOKEN_LIFETIME
-
-    def expire(self) -> None:
-        """Let the token's fifteen minutes be over now."""
-        self._expired = True
-        self.pulse.fire()
-
-    def record(self, *, deleted: bool = False) -> None:
-        """Append the original message's present state to ``history``."""
-        if self.message is not None:
-            shown = {k: copy.deepcopy(self.message[k]) for k in ("content", "embeds", "attachments", "components", "flags")}
-            self.history.append(Snapshot(at=time.monotonic(), deleted=deleted, **shown))
-
-    async def wait(self, condition: Callable[[Interaction], bool], timeout: float = 5.0) -> Interaction:
-        """Return this interaction as soon as ``condition`` holds of it."""
-        await self.pulse.until(lambda: condition(self), timeout, f"interaction {self.id} ({self.history[-1:]})")
-        return self
 
 
 class World:
@@ -194,7 +74,9 @@ class World:
         self.messages[draft["id"]] = draft
         return draft
 
-    def fill(self, target: JSON, body: JSON, uploads: dict[int, StoredFile], *, creating: bool = False) -> None:
+    def fill(
+        self, target: JSON, body: JSON, uploads: dict[int, StoredFile], *, creating: bool = False
+    ) -> None:
         """Change the fields of a message that ``body`` names; nothing changes if Discord would refuse."""
         kept, added = self._attachment_plan(target, body, uploads)
         refusals.check_message(body, len(kept) + len(added), creating=creating)
@@ -206,6 +88,8 @@ class World:
         self._find_mentions(target, body.get("allowed_mentions"))
         target["flags"] &= ~LOADING
         if not creating:
+            asked = body.get("flags", target["flags"])
+            target["flags"] = target["flags"] & EPHEMERAL | asked & ~(EPHEMERAL | LOADING)
             target["edited_timestamp"] = now_iso()
 
     def changed(self, target: JSON, *, deleted: bool = False) -> None:
@@ -223,7 +107,9 @@ class World:
             if interaction.message is target:
                 interaction.message = None
 
-    def draft(self, channel_id: str, *, kind: int = 0, flags: int = 0, via: Interaction | None = None) -> JSON:
+    def draft(
+        self, channel_id: str, *, kind: int = 0, flags: int = 0, via: Interaction | None = None
+    ) -> JSON:
         """An empty message by the bot, marked as an interaction's when it is one."""
         made = message(channel_id, self.bot, kind=kind, flags=flags)
         if via is not None:
@@ -258,7 +144,11 @@ class World:
         self.files[attachment_id] = kept
         url = f"{self.files_url}/{target['channel_id']}/{attachment_id}/{filename}"
         attachment: dict[str, Any] = {"id": attachment_id, "filename": filename, "size": len(kept.data)}
-        attachment |= {"url": url, "proxy_url": url, "content_type": guess_type(filename, upload.content_type)}
+        attachment |= {
+            "url": url,
+            "proxy_url": url,
+            "content_type": guess_type(filename, upload.content_type),
+        }
         if kept.description is not None:
             attachment["description"] = kept.description
         if target["flags"] & EPHEMERAL:

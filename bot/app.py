@@ -1,0 +1,50 @@
+"""The parts of the bot process put together, with or without Discord in front."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bot.database.session import Database
+from bot.generation import GenerationService
+from bot.jobs import JobStore
+from bot.pictures import PictureStore
+from bot.presets import PresetBook
+from bot.settings import Settings
+from engine.client import EngineClient
+from engine.models import find_model
+
+JOB_GRACE_SECONDS = 10.0
+"""How long running jobs may go on after the bot was told to stop; the rest waits for the next start."""
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, *, worker_module: str = "engine.worker"
+) -> AsyncIterator[GenerationService]:
+    """Open the database, start the engine, and end both in order. The engine may still be loading.
+
+    Raises:
+        OperatorError: the database cannot be used.
+    """
+    engine = EngineClient(
+        find_model(settings.model, settings.models_dir),
+        devices=settings.devices,
+        threads=settings.threads,
+        max_batch_size=settings.max_batch_size,
+        worker_module=worker_module,
+    )
+    async with Database.connect(settings.resolved_database_url) as database:
+        service = GenerationService(
+            engine=engine,
+            jobs=JobStore(database),
+            pictures=PictureStore(settings.pictures_dir),
+            presets=PresetBook.load(),
+        )
+        await engine.start()
+        try:
+            async with service:
+                yield service
+                await service.drain(grace=JOB_GRACE_SECONDS)
+        finally:
+            await engine.close()

@@ -1,0 +1,119 @@
+"""The Discord client: the one place in `bot/` that knows discord.py."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import discord
+import yarl
+from discord import app_commands
+from discord.app_commands import locale_str
+from discord.ext import commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from bot.errors import MemberError, OperatorError, UnexpectedError
+from bot.generation import GenerationService
+from bot.i18n import TRANSLATED, translator
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = ("cogs.trinart",)
+
+
+class CatalogueTranslator(app_commands.Translator):
+    """Names and descriptions of commands from the same catalogues as everything else."""
+
+    async def translate(
+        self,
+        string: locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,  # noqa: ARG002
+    ) -> str | None:
+        """The string in `locale`; None leaves Discord with the English one."""
+        if locale.value.partition("-")[0] not in TRANSLATED:
+            return None
+        return translator(locale.value)(string.message)
+
+
+class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
+    """Answers for errors that a cog let through: bad input never ends in silence."""
+
+    async def on_error(
+        self, interaction: discord.Interaction[TrinArtBot], error: app_commands.AppCommandError, /
+    ) -> None:
+        """Tell the member in private; the traceback goes to the log."""
+        cause = error.__cause__ or error
+        if not isinstance(cause, MemberError):
+            log.error("command %s failed", interaction.data, exc_info=cause)
+            cause = UnexpectedError()
+        try:
+            await interaction.client.answer_privately(interaction, cause.text(interaction.locale.value))
+        except discord.HTTPException:
+            log.exception("an error could not be told to the member")
+
+
+class TrinArtBot(commands.Bot):
+    """The bot as discord.py runs it. Its rules are in `service`, its commands in `cogs/`."""
+
+    def __init__(self, service: GenerationService, settings: Settings) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=TrinArtTree,
+            intents=discord.Intents(guilds=True),
+            # Prompts can contain anything; nobody is ever pinged by one.
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+        )
+        self.service = service
+        self._sync_guild = discord.Object(settings.guild_id) if settings.guild_id else None
+
+    async def setup_hook(self) -> None:
+        """Load the cogs and tell Discord their commands."""
+        await self.tree.set_translator(CatalogueTranslator())
+        for extension in EXTENSIONS:
+            await self.load_extension(extension)
+        if self._sync_guild is not None:
+            self.tree.copy_global_to(guild=self._sync_guild)
+        await self.tree.sync(guild=self._sync_guild)
+
+    async def on_ready(self) -> None:
+        """Discord may say this more than once."""
+        log.info("connected to Discord as %s, in %d servers", self.user, len(self.guilds))
+
+    async def answer_privately(self, interaction: discord.Interaction[Any], text: str) -> None:
+        """An answer that only the member sees, also after a public "thinking"."""
+        if not interaction.response.is_done():
+            await interaction.response.send_message(text, ephemeral=True)
+            return
+        # A deferred answer cannot become private: it is taken away, and a private one put in its place.
+        await interaction.delete_original_response()
+        await interaction.followup.send(text, ephemeral=True)
+
+
+def use_endpoints(settings: Settings) -> None:
+    """Send discord.py through the host's proxy, if there is one. For the whole process."""
+    if settings.discord_api_url:
+        Route.BASE = settings.discord_api_url.rstrip("/")
+    if settings.discord_gateway_url:
+        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(settings.discord_gateway_url)
+
+
+async def run_bot(bot: TrinArtBot, token: str) -> None:
+    """Log in and serve until closed.
+
+    Raises:
+        OperatorError: Discord refuses the token.
+    """
+    try:
+        await bot.start(token)
+    except discord.LoginFailure as error:
+        raise OperatorError(
+            "Discord refused DISCORD_TOKEN: copy the token again from "
+            "https://discord.com/developers/applications (your application → Bot → Reset Token)."
+        ) from error
+    finally:
+        await bot.close()

@@ -1,0 +1,1 @@
+"""The bot's database: SQLAlchemy models, and sessions over SQLite or PostgreSQL."""

@@ -1,0 +1,113 @@
+"""`trinart doctor`: what a host would check by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.database.session import Database, head_revision
+from bot.errors import OperatorError
+from bot.settings import Settings
+from engine.client import EngineClient
+from engine.models import ModelError, find_model, read_model
+from engine.protocol import EngineReady, EngineUnavailable
+
+MIN_FREE_BYTES = 1 << 30
+LOAD_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check and its outcome, a sentence."""
+
+    check: str
+    ok: bool
+    text: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Run all checks, the quick ones first; changes nothing but an older database, which is only reported."""
+    checks: list[Callable[[Settings], Awaitable[Finding]]] = [
+        _python,
+        _token,
+        _data_dir,
+        _database,
+        _model,
+        _engine,
+    ]
+    return [await check(settings) for check in checks]
+
+
+async def _python(_settings: Settings) -> Finding:
+    versions = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("discord.py", "torch", "diffusers")
+        if importlib.util.find_spec(name.split(".")[0])
+    ]
+    engine = importlib.util.find_spec("torch") and importlib.util.find_spec("diffusers")
+    text = f"Python {sys.version.split()[0]}, {', '.join(versions)}"
+    return Finding("Packages", bool(engine), text if engine else f"{text}; install the extra 'engine'")
+
+
+async def _token(settings: Settings) -> Finding:
+    present = bool(settings.discord_token and settings.discord_token.get_secret_value().strip())
+    return Finding("DISCORD_TOKEN", present, "set" if present else "not set; `trinart run` needs it")
+
+
+async def _data_dir(settings: Settings) -> Finding:
+    folder = settings.data_dir.absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("Data folder", False, f"{folder} cannot be written; set TRINART_DATA_DIR to one that can")
+    free = shutil.disk_usage(existing).free
+    return Finding("Data folder", free > MIN_FREE_BYTES, f"{folder}, {free / 2**30:.1f} GiB free")
+
+
+async def _database(settings: Settings) -> Finding:
+    url = settings.resolved_database_url
+    try:
+        async with Database.connect(url, upgrade=False) as database:
+            if (path := database.url.database) and database.url.get_backend_name() == "sqlite":
+                if not await asyncio.to_thread(os.path.exists, path):
+                    return Finding("Database", True, "none yet; made at the first start")
+            revision = await database.revision()
+    except Exception as error:  # whatever a driver raises is the finding
+        return Finding("Database", False, f"cannot be opened: {error}")
+    head = head_revision()
+    return Finding("Database", True, f"revision {revision or 'base'} of {head}")
+
+
+async def _model(settings: Settings) -> Finding:
+    try:
+        card = read_model(find_model(settings.model, settings.models_dir))
+    except ModelError as error:
+        return Finding("Model", False, str(error))
+    sizes = ", ".join(f"{width}x{height}" for width, height in card.sizes.values())
+    return Finding("Model", True, f"{card.name}: {sizes}")
+
+
+async def _engine(settings: Settings) -> Finding:
+    os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
+    try:
+        engine = EngineClient(find_model(settings.model, settings.models_dir), devices=settings.devices)
+        await engine.start()
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                status = await engine.wait_settled()
+        finally:
+            await engine.close()
+    except (TimeoutError, OSError, OperatorError) as error:
+        return Finding("Engine", False, f"did not start: {error or 'it took too long'}")
+    match status:
+        case EngineReady(card, devices):
+            return Finding("Engine", True, f"loads {card.name} ({card.hash}) on {', '.join(devices)}")
+        case EngineUnavailable(reason):
+            return Finding("Engine", False, reason)
+        case _:
+            return Finding("Engine", False, "did not start")

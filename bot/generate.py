@@ -1,0 +1,89 @@
+"""`trinart generate`: one job through the same service, answered into files and a progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from bot.app import open_service
+from bot.errors import MemberError, OperatorError
+from bot.generation import GenerationResult, GenerationService, JobProgress
+from bot.jobs import Origin
+from bot.presets import GenerationOptions
+from bot.settings import Settings
+from engine.protocol import EngineUnavailable
+
+
+class FileReply:
+    """Implements `bot.generation.Reply` for the command line."""
+
+    def __init__(self, out: Path, progress: Progress, task: TaskID) -> None:
+        self._out = out
+        self._progress = progress
+        self._task = task
+        self.written: list[Path] = []
+        self.error: MemberError | None = None
+
+    def show_progress(self, progress: JobProgress) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, description="Drawing", completed=progress.step, total=progress.steps)
+
+    async def deliver(self, result: GenerationResult) -> None:
+        """Write the PNG files."""
+        several = len(result.images) > 1
+        for number, image in enumerate(result.images, start=1):
+            path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
+            await asyncio.to_thread(path.write_bytes, image.png)
+            self.written.append(path)
+
+    async def fail(self, error: MemberError) -> None:
+        """Keep the error for the exit code."""
+        self.error = error
+
+
+async def generate_to_file(
+    settings: Settings, options: GenerationOptions, out: Path, console: Console
+) -> None:
+    """Draw and write; the database of this one job is thrown away afterwards.
+
+    Raises:
+        MemberError: an option cannot be used.
+        OperatorError: the model cannot be used, the picture could not be drawn or not be written.
+    """
+    if not out.parent.is_dir():
+        raise OperatorError(f"There is no folder {out.parent} to write {out.name} into.")
+    # Errors come back as sentences; the processes' own log lines would tear the progress bar.
+    os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
+    with tempfile.TemporaryDirectory(prefix="trinart-") as folder:
+        private = settings.model_copy(
+            update={"data_dir": Path(folder), "database_url": "", "model": _absolute_model(settings)}
+        )
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("Loading the model", total=None)
+            async with open_service(private) as service:
+                await _draw(service, options, FileReply(out, progress, task), console)
+
+
+def _absolute_model(settings: Settings) -> str:
+    from engine.models import find_model
+
+    return str(find_model(settings.model, settings.models_dir).absolute())
+
+
+async def _draw(
+    service: GenerationService, options: GenerationOptions, reply: FileReply, console: Console
+) -> None:
+    status = await service.engine.wait_settled()
+    if isinstance(status, EngineUnavailable):
+        raise OperatorError(status.reason)
+    job = await service.accept(await service.resolve(options), Origin())
+    await service.run(job, reply)
+    if reply.error is not None:
+        raise OperatorError(reply.error.text("en-US"), exit_code=1)
+    for path in reply.written:
+        console.print(f"{path} (seed {job.request.seed}, {job.request.sampler})", markup=False)

@@ -1,0 +1,300 @@
+"""GenerationService: the life of a request, top to bottom. Read this first.
+
+parse (the cog) → resolve → reserve → submit → place and denoise (the engine) → settle → deliver.
+Runs in the bot process. Discord is behind `Reply`, so that the command line and the tests of the rules
+use the same service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.errors import (
+    DatabaseUnavailable,
+    EngineNotReady,
+    GenerationCancelled,
+    GenerationFailed,
+    JobAlreadyEnded,
+    MemberError,
+    ModelUnavailable,
+    NotYourJob,
+    ShuttingDown,
+    UnexpectedError,
+)
+from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
+from bot.pictures import PictureStore
+from bot.presets import GenerationOptions, PresetBook
+from engine.client import EngineClient
+from engine.protocol import (
+    Accepted,
+    Cancelled,
+    EngineReady,
+    EngineUnavailable,
+    Failed,
+    Finished,
+    GenerationRequest,
+    Image,
+    ModelCard,
+    Preview,
+    Progress,
+    Queued,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProgress:
+    """How far a job is: `position` in the queue (0 once it left it), then `step` of `steps`."""
+
+    position: int = 0
+    step: int = 0
+    steps: int
+    preview: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationResult:
+    """A finished job and its pictures."""
+
+    job: Job
+    images: Sequence[Image]
+    card: ModelCard
+    seconds: float
+
+
+class Undeliverable(Exception):
+    """The pictures could not be handed over now; they are kept, and tried again at the next start."""
+
+
+class Reply(Protocol):
+    """Where the answer to a job goes."""
+
+    def show_progress(self, progress: JobProgress) -> None:
+        """Tell the member how far it is. Returns at once; updates may be left out."""
+        ...
+
+    async def deliver(self, result: GenerationResult) -> None:
+        """Hand the pictures over, or raise `Undeliverable`."""
+        ...
+
+    async def fail(self, error: MemberError) -> None:
+        """Tell the member that there will be no picture. Does not raise."""
+        ...
+
+
+class GenerationService:
+    """Takes requests and brings each accepted one to its end, whatever dies on the way."""
+
+    def __init__(
+        self,
+        *,
+        engine: EngineClient,
+        jobs: JobStore,
+        pictures: PictureStore,
+        presets: PresetBook,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.engine = engine
+        self.presets = presets
+        self._jobs = jobs
+        self._pictures = pictures
+        self._rng = rng or random.SystemRandom()
+        self._starts: asyncio.Queue[tuple[Job, Reply, Context]] = asyncio.Queue()
+        self._starter: asyncio.Task[None] | None = None
+        self._active: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def __aenter__(self) -> Self:
+        self._starter = asyncio.create_task(self._start_runs())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._starter is not None:
+            self._starter.cancel()
+            await asyncio.wait([self._starter])
+
+    # --- resolve ---
+
+    async def resolve(self, options: GenerationOptions, *, guild_id: int | None = None) -> GenerationRequest:
+        """Turn the member's options into a request. Costs nothing and keeps nothing.
+
+        Raises:
+            MemberError: what the member has to change, or why nothing can be drawn now.
+        """
+        if self._draining:
+            raise ShuttingDown
+        card = self.model_card()
+        if options.preset is None and guild_id is not None:
+            options = replace(options, preset=await self._guild_preset(guild_id))
+        return self.presets.resolve(options, card, self._rng)
+
+    def model_card(self) -> ModelCard:
+        """What the loaded model offers.
+
+        Raises:
+            EngineNotReady | ModelUnavailable: no worker has loaded it yet, or none ever will.
+        """
+        match self.engine.status:
+            case EngineReady(model):
+                return model
+            case EngineUnavailable():
+                raise ModelUnavailable
+            case _:
+                raise EngineNotReady
+
+    async def _guild_preset(self, guild_id: int) -> str | None:
+        try:
+            async with asyncio.timeout(1):
+                return await self._jobs.default_preset(guild_id)
+        except (SQLAlchemyError, TimeoutError):
+            # A server's default is a convenience; it must not cost the 3 s in which Discord wants an answer.
+            log.exception("the default preset of a server could not be read")
+            return None
+
+    # --- reserve ---
+
+    async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
+        """Record a job. From here on it is brought to an end, by the next process if not by this one.
+
+        Raises:
+            DatabaseUnavailable: it could not be recorded; nothing will be drawn.
+            DuplicateInteraction: this interaction has its job already.
+        """
+        try:
+            return await self._jobs.create(request, origin)
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("a job could not be recorded")
+            raise DatabaseUnavailable from error
+
+    def start(self, job: Job, reply: Reply) -> None:
+        """`run` a job on its own, in the caller's context but not as its child.
+
+        The run outlives the interaction that asked for it, and `drain` knows of it.
+        """
+        self._starts.put_nowait((job, reply, copy_context()))
+
+    async def idle(self) -> None:
+        """Wait until no job is running."""
+        while not self._starts.empty() or self._active:
+            await asyncio.wait(self._active) if self._active else await asyncio.sleep(0)
+
+    async def _start_runs(self) -> None:
+        while True:
+            job, reply, context = await self._starts.get()
+            task = asyncio.get_running_loop().create_task(self.run(job, reply), context=context)
+            self._active.add(task)
+            task.add_done_callback(self._active.discard)
+
+    # --- submit to deliver ---
+
+    async def run(self, job: Job, reply: Reply) -> None:
+        """Bring a job from wherever it is to its end. Cancelling this task leaves the job for the next start."""
+        try:
+            result = await self._stored_result(job) or await self._draw(job, reply)
+            await reply.deliver(result)
+        except MemberError as error:
+            await reply.fail(error)
+        except Undeliverable as error:
+            log.warning("job %s: its pictures wait for the next start: %s", job.id, error)
+        except Exception:
+            log.exception("job %s", job.id)
+            with suppress(SQLAlchemyError, IllegalTransition):
+                await self._jobs.mark(job, "failed", error_code="unexpected")
+            await reply.fail(UnexpectedError())
+        else:
+            await self._settle(result)
+
+    async def _settle(self, result: GenerationResult) -> None:
+        """The member has the pictures; if this cannot be recorded they come once more after a restart."""
+        try:
+            await self._jobs.mark(result.job, "delivered")
+            await self._pictures.delete(result.job.images)
+        except (SQLAlchemyError, OSError):
+            log.exception("the delivery of job %s could not be recorded", result.job.id)
+
+    async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
+        """Submit, follow, and keep the pictures."""
+        if job.state == "succeeded":
+            job = await self._jobs.mark(job, "queued")
+        progress = JobProgress(steps=job.request.num_inference_steps)
+        async with aclosing(self.engine.submit(job.id, job.request)) as events:
+            async for event in events:
+                match event:
+                    case Accepted():
+                        pass
+                    case Queued(_, position):
+                        progress = replace(progress, position=position)
+                    case Progress(_, step):
+                        if job.state == "queued":
+                            job = await self._jobs.mark(job, "running")
+                        progress = replace(progress, position=0, step=step)
+                    case Preview(_, png):
+                        progress = replace(progress, preview=png)
+                    case Finished():
+                        return await self._keep(job, event)
+                    case Failed(_, code, detail):
+                        log.error("job %s failed: %s: %s", job.id, code, detail)
+                        await self._jobs.mark(job, "failed", error_code=code)
+                        if code == "model_unavailable":
+                            raise ModelUnavailable
+                        raise GenerationFailed(job_id=job.id[:8])
+                    case Cancelled():
+                        await self._jobs.mark(job, "cancelled")
+                        raise GenerationCancelled
+                reply.show_progress(progress)
+        raise AssertionError("a job's events end with a terminal one")
+
+    async def _keep(self, job: Job, event: Finished) -> GenerationResult:
+        card = self.engine.card or ModelCard(name="", sizes={})
+        stored = await self._pictures.save(job.id, event.images)
+        job = await self._jobs.succeed(job, stored, seconds=event.seconds, card=card)
+        return GenerationResult(job=job, images=event.images, card=card, seconds=event.seconds)
+
+    async def _stored_result(self, job: Job) -> GenerationResult | None:
+        """The pictures of a job that was drawn before a restart."""
+        if job.state != "succeeded" or job.card is None:
+            return None
+        images = await self._pictures.load(job.images)
+        if images is None:
+            log.warning("the pictures of job %s are gone; drawing them again", job.id)
+            return None
+        return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
+
+    # --- cancel, restart, stop ---
+
+    async def cancel(self, job_id: str, user_id: int) -> None:
+        """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.
+
+        Raises:
+            NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
+        """
+        job = await self._jobs.get(job_id)
+        if job is None or job.state in (*ENDED, "succeeded"):
+            raise JobAlreadyEnded
+        if job.origin.user_id != user_id:
+            raise NotYourJob
+        self.engine.cancel(job_id)
+
+    async def unfinished(self) -> list[Job]:
+        """The jobs that an earlier process left, oldest first; each is to be given to `run`."""
+        return await self._jobs.unfinished()
+
+    async def drain(self, *, grace: float) -> None:
+        """Take nothing new, give running jobs `grace` seconds, and leave the rest for the next start."""
+        self._draining = True
+        if self._active:
+            log.info("waiting for %d jobs", len(self._active))
+            _, late = await asyncio.wait(self._active, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,229 @@
+"""Durable jobs: what was accepted is on disk before the engine hears of it, and so is how it ended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import selectinload
+
+from bot.database.models import GuildSettingsRow, ImageRow, JobRow
+from bot.database.session import Database
+from bot.errors import TrinArtError
+from engine.protocol import GenerationRequest, ModelCard
+
+JobState = Literal["queued", "running", "succeeded", "refused", "failed", "cancelled", "delivered"]
+
+BEFORE: dict[JobState, tuple[JobState, ...]] = {
+    "running": ("queued",),
+    "succeeded": ("queued", "running"),
+    "failed": ("queued", "running", "succeeded"),
+    "cancelled": ("queued", "running"),
+    "delivered": ("succeeded",),
+    # Its pictures were lost between the drawing and the delivery: they are drawn again.
+    "queued": ("succeeded", "running"),
+    "refused": ("queued", "running", "succeeded"),
+}
+"""All transitions: the states from which a state can be entered."""
+
+ENDED: tuple[JobState, ...] = ("refused", "failed", "cancelled", "delivered")
+
+DEFAULT_ATTACHMENT_LIMIT = 10 * 1024 * 1024
+"""Bytes per upload where Discord did not say."""
+
+
+class DuplicateInteraction(TrinArtError):
+    """Discord delivered an interaction a second time; the first delivery has its job."""
+
+
+class IllegalTransition(TrinArtError):
+    """A job was not in a state from which the wanted one can be entered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Who asked, and where the answer goes. All ids are None for a job from the command line."""
+
+    interaction_id: int | None = None
+    interaction_token: str | None = field(default=None, repr=False)
+    application_id: int | None = None
+    guild_id: int | None = None
+    channel_id: int | None = None
+    user_id: int | None = None
+    message_id: int | None = None
+    locale: str = "en-US"
+    attachment_size_limit: int = DEFAULT_ATTACHMENT_LIMIT
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """A picture on disk."""
+
+    seed: int
+    width: int
+    height: int
+    sha256: str
+    file_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A request that was accepted, as it is in the database."""
+
+    id: str
+    request: GenerationRequest
+    origin: Origin
+    state: JobState
+    created_at: datetime
+    images: tuple[StoredImage, ...] = ()
+    seconds: float = 0.0
+    card: ModelCard | None = None
+
+
+class JobStore:
+    """The jobs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, request: GenerationRequest, origin: Origin) -> Job:
+        """Accept a request.
+
+        Raises:
+            DuplicateInteraction: there is a job of this interaction already.
+        """
+        job = Job(
+            id=uuid.uuid4().hex, request=request, origin=origin, state="queued", created_at=datetime.now(UTC)
+        )
+        row = JobRow(
+            id=job.id,
+            state=job.state,
+            request=msgspec.msgpack.encode(request),
+            created_at=job.created_at,
+            interaction_id=origin.interaction_id,
+            interaction_token=origin.interaction_token,
+            application_id=origin.application_id,
+            guild_id=origin.guild_id,
+            channel_id=origin.channel_id,
+            user_id=origin.user_id,
+            message_id=origin.message_id,
+            locale=origin.locale,
+            attachment_size_limit=origin.attachment_size_limit,
+        )
+        try:
+            async with self._database.session() as session:
+                session.add(row)
+        except IntegrityError as error:
+            raise DuplicateInteraction(str(origin.interaction_id)) from error
+        return job
+
+    async def mark(self, job: Job, state: JobState, *, error_code: str | None = None) -> Job:
+        """Enter a state; an ended job forgets its interaction's token.
+
+        Raises:
+            IllegalTransition: the job is not where it was thought to be.
+        """
+        values: dict[str, object] = {"state": state, "error_code": error_code}
+        if state in ENDED:
+            values["interaction_token"] = None
+        if state == "delivered":
+            values["delivered_at"] = datetime.now(UTC)
+        elif state in ENDED:
+            values["finished_at"] = datetime.now(UTC)
+        async with self._database.session() as session:
+            changed = await session.execute(
+                update(JobRow)
+                .where(JobRow.id == job.id, JobRow.state.in_(BEFORE[state]))
+                .values(**values)
+                .returning(JobRow.id)
+            )
+            if changed.one_or_none() is None:
+                raise IllegalTransition(f"job {job.id} cannot become {state}")
+        return replace(job, state=state)
+
+    async def succeed(
+        self, job: Job, images: Sequence[StoredImage], *, seconds: float, card: ModelCard
+    ) -> Job:
+        """Record the pictures and enter `succeeded`, in one transaction."""
+        async with self._database.session() as session:
+            row = await session.get_one(JobRow, job.id, options=[selectinload(JobRow.images)])
+            if row.state not in BEFORE["succeeded"]:
+                raise IllegalTransition(f"job {job.id} is {row.state}, it cannot become succeeded")
+            row.state = "succeeded"
+            row.finished_at = datetime.now(UTC)
+            row.seconds = seconds
+            row.model = msgspec.to_builtins(card)
+            row.images = [
+                ImageRow(
+                    position=position,
+                    seed=image.seed,
+                    width=image.width,
+                    height=image.height,
+                    sha256=image.sha256,
+                    file_name=image.file_name,
+                )
+                for position, image in enumerate(images)
+            ]
+        return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
+
+    async def get(self, job_id: str) -> Job | None:
+        """A job by its id."""
+        async with self._database.session() as session:
+            row = await session.get(JobRow, job_id, options=[selectinload(JobRow.images)])
+            return _to_job(row) if row is not None else None
+
+    async def unfinished(self) -> list[Job]:
+        """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(JobRow)
+                .where(JobRow.state.not_in(ENDED))
+                .order_by(JobRow.created_at)
+                .options(selectinload(JobRow.images))
+            )
+            return [_to_job(row) for row in rows]
+
+    async def default_preset(self, guild_id: int) -> str | None:
+        """The preset that a server's admins chose for members who name none."""
+        async with self._database.session() as session:
+            settings = await session.get(GuildSettingsRow, guild_id)
+            return settings.default_preset if settings is not None else None
+
+
+def _to_job(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        request=msgspec.msgpack.decode(row.request, type=GenerationRequest),
+        origin=Origin(
+            interaction_id=row.interaction_id,
+            interaction_token=row.interaction_token,
+            application_id=row.application_id,
+            guild_id=row.guild_id,
+            channel_id=row.channel_id,
+            user_id=row.user_id,
+            message_id=row.message_id,
+            locale=row.locale,
+            attachment_size_limit=row.attachment_size_limit,
+        ),
+        # The check constraint on the column holds it to the states.
+        state=row.state,  # pyright: ignore[reportArgumentType]
+        created_at=row.created_at,
+        images=tuple(
+            StoredImage(
+                seed=image.seed,
+                width=image.width,
+                height=image.height,
+                sha256=image.sha256,
+                file_name=image.file_name,
+            )
+            for image in row.images
+        ),
+        seconds=row.seconds or 0.0,
+        card=msgspec.convert(row.model, ModelCard) if row.model is not None else None,
+    )

@@ -1,0 +1,142 @@
+"""Pictures outside the engine: files that wait for Discord, and uploads that fit its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image as PillowImage
+
+from bot.jobs import StoredImage
+from engine.protocol import Image
+
+MAX_FILES_PER_MESSAGE = 10
+WEBP_QUALITIES = (95, 90, 80, 65, 50)
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """One file as it goes to Discord."""
+
+    file_name: str
+    data: bytes
+    seed: int
+
+
+class PictureStore:
+    """A folder with the pictures of jobs that Discord has not confirmed yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def save(self, job_id: str, images: Sequence[Image]) -> list[StoredImage]:
+        """Write the pictures of a job so that a crash leaves whole files or none."""
+        return await asyncio.to_thread(self._save, job_id, images)
+
+    async def load(self, images: Sequence[StoredImage]) -> list[Image] | None:
+        """Read pictures back; None if any is gone or not what was written."""
+        return await asyncio.to_thread(self._load, images)
+
+    async def delete(self, images: Sequence[StoredImage]) -> None:
+        """Remove pictures that are no longer needed."""
+        await asyncio.to_thread(self._delete, images)
+
+    def _save(self, job_id: str, images: Sequence[Image]) -> list[StoredImage]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        stored: list[StoredImage] = []
+        for position, image in enumerate(images):
+            name = f"{job_id}-{position}.png"
+            partial = self._folder / f"{name}.part"
+            with partial.open("wb") as file:
+                file.write(image.png)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._folder / name)
+            stored.append(
+                StoredImage(
+                    seed=image.seed,
+                    width=image.width,
+                    height=image.height,
+                    sha256=hashlib.sha256(image.png).hexdigest(),
+                    file_name=name,
+                )
+            )
+        return stored
+
+    def _load(self, images: Sequence[StoredImage]) -> list[Image] | None:
+        loaded: list[Image] = []
+        for image in images:
+            try:
+                png = (self._folder / image.file_name).read_bytes()
+            except OSError:
+                return None
+            if hashlib.sha256(png).hexdigest() != image.sha256:
+                return None
+            loaded.append(Image(png=png, seed=image.seed, width=image.width, height=image.height))
+        return loaded or None
+
+    def _delete(self, images: Sequence[StoredImage]) -> None:
+        for image in images:
+            (self._folder / image.file_name).unlink(missing_ok=True)
+
+
+def pack_uploads(images: Sequence[Image], limit: int) -> list[list[Upload]]:
+    """Sort pictures into messages of at most `limit` bytes of files each; blocking.
+
+    PNG if all fit into one message; else WebP; else fewer per message. A picture that is too large
+    even alone is encoded with less quality until it fits, and finally made smaller.
+    """
+    uploads = [_png_upload(image) for image in images]
+    if _total(uploads) > limit:
+        uploads = [_webp_upload(image, limit) for image in images]
+    messages: list[list[Upload]] = [[]]
+    for upload in uploads:
+        message = messages[-1]
+        if message and (
+            _total(message) + len(upload.data) > limit or len(message) == MAX_FILES_PER_MESSAGE
+        ):
+            messages.append(message := [])
+        message.append(upload)
+    return messages
+
+
+def read_parameters(data: bytes) -> str:
+    """The settings text in a PNG, or in a WebP written by `pack_uploads`; empty if there is none."""
+    with PillowImage.open(io.BytesIO(data)) as image:
+        if text := image.info.get("parameters"):
+            return str(text)
+        comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+    return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be", errors="replace")
+
+
+def _total(uploads: Sequence[Upload]) -> int:
+    return sum(len(upload.data) for upload in uploads)
+
+
+def _png_upload(image: Image) -> Upload:
+    return Upload(file_name=f"trinart-{image.seed}.png", data=image.png, seed=image.seed)
+
+
+def _webp_upload(image: Image, limit: int) -> Upload:
+    with PillowImage.open(io.BytesIO(image.png)) as opened:
+        picture = opened.convert("RGB")
+    exif = PillowImage.Exif()
+    # Where other tools look for the settings of a picture that has no text chunks.
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + read_parameters(image.png).encode("utf-16-be")
+    data = b""
+    while True:
+        for quality in WEBP_QUALITIES:
+            buffer = io.BytesIO()
+            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif)
+            data = buffer.getvalue()
+            if len(data) <= limit:
+                return Upload(file_name=f"trinart-{image.seed}.webp", data=data, seed=image.seed)
+        if min(picture.size) <= 64:  # a limit of a few kilobytes is not Discord's
+            return Upload(file_name=f"trinart-{image.seed}.webp", data=data, seed=image.seed)
+        picture = picture.resize((picture.width // 2, picture.height // 2), PillowImage.Resampling.LANCZOS)

@@ -1,0 +1,85 @@
+"""What members read: progress, settings under a picture, alt text. Pure functions of values."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import discord
+from discord.utils import escape_markdown, escape_mentions
+
+from bot.generation import GenerationResult, JobProgress
+from bot.i18n import Translate
+from bot.pictures import Upload
+
+BAR_LENGTH = 12
+MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, MAX_ALT_TEXT = 2000, 4096, 1024, 1024
+COLOUR = discord.Colour(0xE88BB5)
+
+
+def progress_text(progress: JobProgress, t: Translate) -> str:
+    """One line: the place in the queue, or a bar with the steps done."""
+    if progress.position:
+        return t("⏳ Waiting: number {position} in the queue", position=progress.position)
+    if progress.step == 0:
+        return t("⏳ Starting …")
+    filled = BAR_LENGTH * progress.step // progress.steps
+    bar = "▰" * filled + "▱" * (BAR_LENGTH - filled)
+    return t("🎨 {bar} step {step} of {steps}", bar=bar, step=progress.step, steps=progress.steps)
+
+
+def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
+    """Everything that is needed to make the pictures again."""
+    request, card = result.job.request, result.card
+    size = f"{request.width}×{request.height}"
+    if card.view_scale > 1:
+        size = t("{size}, enlarged ×{scale} for viewing", size=size, scale=card.view_scale)
+    embed = discord.Embed(description=clip(plain(request.prompt), MAX_DESCRIPTION), colour=COLOUR)
+    if request.negative_prompt:
+        embed.add_field(
+            name=t("Negative prompt"), value=clip(plain(request.negative_prompt), MAX_FIELD), inline=False
+        )
+    seeds = ", ".join(f"`{image.seed}`" for image in result.images)
+    fields = {
+        t("Preset"): plain(request.labels.get("Preset", "")),
+        t("Seed"): seeds,
+        t("Steps"): str(request.num_inference_steps),
+        t("CFG"): f"{request.guidance_scale:g}",
+        t("Sampler"): request.sampler,
+        t("Size"): size,
+        t("Model"): f"{plain(card.name)} `{card.hash}`",
+        t("Time"): t("{seconds} s", seconds=f"{result.seconds:.1f}"),
+    }
+    for name, value in fields.items():
+        embed.add_field(name=name, value=value or "—", inline=True)
+    return embed
+
+
+def alt_text(result: GenerationResult, t: Translate) -> str:
+    """A description for those who do not see the picture."""
+    return clip(t("AI-generated anime picture: {prompt}", prompt=result.job.request.prompt), MAX_ALT_TEXT)
+
+
+def refusal_text(text: str, prompt: str, t: Translate) -> str:
+    """A refusal, with the prompt under it so that nobody has to type it again."""
+    shown = plain(" ".join(prompt.split()))
+    quote = "\n\n" + t("Your prompt was:") + "\n>>> " + shown
+    return clip(text, MAX_CONTENT) if not shown or len(text + quote) > MAX_CONTENT else text + quote
+
+
+def plain(text: str) -> str:
+    """Text as it was typed: no Markdown, no mention takes effect."""
+    return escape_mentions(escape_markdown(text))
+
+
+def clip(text: str, limit: int) -> str:
+    """Shortened with an ellipsis; the picture's own `parameters` text always has the whole."""
+    return text if len(text) <= limit else text[: limit - 2].rstrip("\\") + " …"
+
+
+def files(result: GenerationResult, uploads: Sequence[Upload], t: Translate) -> list[discord.File]:
+    """Fresh file objects for one attempt to send."""
+    return [
+        discord.File(io.BytesIO(upload.data), upload.file_name, description=alt_text(result, t))
+        for upload in uploads
+    ]

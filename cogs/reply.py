@@ -1,0 +1,178 @@
+"""The answer to one job in Discord: progress by edits, then the pictures, however long Discord is away.
+
+Everything goes through the interaction's webhook token, which the job's row keeps, so that the answer of a
+job is the same before and after a restart of the bot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import aiohttp
+import discord
+
+from bot.client import TrinArtBot
+from bot.errors import MemberError
+from bot.generation import GenerationResult, JobProgress, Undeliverable
+from bot.i18n import translator
+from bot.jobs import Job
+from bot.pictures import Upload, pack_uploads
+from cogs.cancel import CancelView
+from cogs.render import MAX_CONTENT, clip, files, progress_text, settings_embed
+from engine.protocol import Image
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 2.0
+"""Least time between two edits: Discord allows five in five seconds per channel, for everybody together."""
+
+DELIVERY_ATTEMPTS = 6
+
+TOKEN_GONE = {50027, 10015, 10062}
+"""Codes for a webhook token that is expired or unknown."""
+MESSAGE_GONE = 10008
+
+
+class DiscordReply:
+    """Implements `bot.generation.Reply` for a job that was asked for in Discord."""
+
+    def __init__(self, bot: TrinArtBot, job: Job) -> None:
+        origin = job.origin
+        assert origin.application_id is not None
+        self._bot = bot
+        self._job = job
+        self._t = translator(origin.locale)
+        self._webhook = (
+            discord.Webhook.partial(origin.application_id, origin.interaction_token, client=bot)
+            if origin.interaction_token
+            else None
+        )
+        self._progress: JobProgress | None = None
+        self._progress_changed = asyncio.Event()
+        self._progress_ended = asyncio.Event()
+        self._editor: asyncio.Task[None] | None = None
+
+    # --- progress ---
+
+    def show_progress(self, progress: JobProgress) -> None:
+        """Keep the newest state; a task of its own edits the message."""
+        self._progress = progress
+        self._progress_changed.set()
+        if self._editor is None:
+            self._editor = asyncio.create_task(self._edit_progress())
+
+    async def _edit_progress(self) -> None:
+        while True:
+            await self._progress_changed.wait()
+            self._progress_changed.clear()
+            if self._progress_ended.is_set() or self._progress is None:
+                return
+            try:
+                await self._edit_original(
+                    content=progress_text(self._progress, self._t), view=CancelView(self._job.id, self._t)
+                )
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                log.warning("job %s: progress could not be shown: %s", self._job.id, error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROGRESS_SECONDS):
+                    await self._progress_ended.wait()
+
+    async def _stop_progress(self) -> None:
+        """Wait for an edit that is on its way: it must not arrive after the answer and cover it."""
+        self._progress_ended.set()
+        self._progress_changed.set()
+        if self._editor is not None:
+            await self._editor
+
+    # --- the end ---
+
+    async def fail(self, error: MemberError) -> None:
+        """Replace the progress by the reason, in the member's language."""
+        await self._stop_progress()
+        text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
+        try:
+            await self._edit_original(content=text, view=None)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as problem:
+            log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
+
+    async def deliver(self, result: GenerationResult) -> None:
+        """Upload the pictures, trying again for as long as it makes sense.
+
+        Raises:
+            Undeliverable: neither the interaction, the channel nor a direct message takes them.
+        """
+        await self._stop_progress()
+        limit = self._job.origin.attachment_size_limit
+        messages = await asyncio.to_thread(pack_uploads, result.images, limit)
+        sent = 0
+        for attempt in range(DELIVERY_ATTEMPTS):
+            try:
+                while sent < len(messages):
+                    await self._send(result, messages[sent], is_first=sent == 0)
+                    sent += 1
+                return
+            except discord.HTTPException as error:
+                if error.code == MESSAGE_GONE:
+                    log.info("job %s: its message was deleted; nothing is delivered", self._job.id)
+                    return
+                if error.status == 413:
+                    limit //= 2
+                    images = [image for message in messages[sent:] for image in self._images_of(result, message)]
+                    messages[sent:] = await asyncio.to_thread(pack_uploads, images, limit)
+                elif error.status != 429 and error.status < 500:
+                    raise Undeliverable(str(error)) from error
+                problem: Exception = error
+            except (aiohttp.ClientError, OSError) as error:
+                problem = error
+            log.warning("job %s: delivery attempt %d: %s", self._job.id, attempt + 1, problem)
+            await asyncio.sleep(2.0**attempt / 2)
+        raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts")
+
+    @staticmethod
+    def _images_of(result: GenerationResult, message: list[Upload]) -> list[Image]:
+        seeds = {upload.seed for upload in message}
+        return [image for image in result.images if image.seed in seeds]
+
+    async def _send(self, result: GenerationResult, uploads: list[Upload], *, is_first: bool) -> None:
+        attachments = files(result, uploads, self._t)
+        embeds = [settings_embed(result, self._t)] if is_first else []
+        try:
+            if self._webhook is None:
+                await self._send_without_token(attachments, embeds)
+            elif is_first:
+                await self._edit_original(content=None, embeds=embeds, attachments=attachments, view=None)
+            else:
+                await self._webhook.send(files=attachments, allowed_mentions=discord.AllowedMentions.none())
+        except discord.HTTPException as error:
+            if error.code not in TOKEN_GONE:
+                raise
+            # The 15 minutes are over.
+            self._webhook = None
+            await self._send_without_token(files(result, uploads, self._t), embeds)
+
+    async def _send_without_token(self, attachments: list[discord.File], embeds: list[discord.Embed]) -> None:
+        """To the channel, or by direct message where the bot cannot write."""
+        origin = self._job.origin
+        assert origin.channel_id is not None
+        assert origin.user_id is not None
+        text = self._t("<@{user_id}> your picture is ready.", user_id=origin.user_id)
+        none = discord.AllowedMentions.none()
+        channel = self._bot.get_partial_messageable(origin.channel_id)
+        try:
+            await channel.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
+        except (discord.Forbidden, discord.NotFound):
+            for file in attachments:
+                file.reset()
+            user = await self._bot.fetch_user(origin.user_id)
+            await user.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
+
+    async def _edit_original(self, **changes: object) -> None:
+        if self._webhook is None or self._job.origin.message_id is None:
+            return
+        await self._webhook.edit_message(
+            self._job.origin.message_id,
+            allowed_mentions=discord.AllowedMentions.none(),
+            **changes,  # pyright: ignore[reportArgumentType]
+        )
