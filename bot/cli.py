@@ -73,11 +73,13 @@ def run() -> None:
 
 @app.command()
 def demo(
-    output_dir: Annotated[Path, typer.Option("--output", help="Where the pictures go.")] = Path("demo-output"),
+    output_dir: Annotated[Path, typer.Option("--output", help="Where the pictures go.")] = Path(
+        "demo-output"
+    ),
 ) -> None:
     """Draw a picture in an offline Discord: no token, no GPU, no download."""
     _quiet()
-    from bot.demo import run_demo
+    from bot.offline.demo import run_demo
 
     _run(run_demo(output_dir))
 
@@ -88,7 +90,7 @@ def playground(
 ) -> None:
     """The bot in an offline Discord in your browser, until Ctrl-C."""
     _quiet()
-    from bot.playground import run_playground
+    from bot.offline.playground import run_playground
 
     _run(run_playground(port))
 
@@ -178,7 +180,9 @@ def db_upgrade() -> None:
 
 @db.command("downgrade")
 def db_downgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to go back to, or base. Deletes newer tables.")],
+    revision: Annotated[
+        str, typer.Argument(help="The revision to go back to, or base. Deletes newer tables.")
+    ],
 ) -> None:
     """Take the database back to an older revision."""
     settings = _settings("ERROR")

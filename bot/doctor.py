@@ -64,7 +64,9 @@ async def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(existing, os.W_OK):
-        return Finding("Data folder", False, f"{folder} cannot be written; set TRINART_DATA_DIR to one that can")
+        return Finding(
+            "Data folder", False, f"{folder} cannot be written; set TRINART_DATA_DIR to one that can"
+        )
     free = shutil.disk_usage(existing).free
     return Finding("Data folder", free > MIN_FREE_BYTES, f"{folder}, {free / 2**30:.1f} GiB free")
 

@@ -87,7 +87,9 @@ class ShuttingDown(MemberError):
 
 
 class DatabaseUnavailable(MemberError):
-    message = N_("Your request could not be recorded, so nothing was drawn or charged. Please try again later.")
+    message = N_(
+        "Your request could not be recorded, so nothing was drawn or charged. Please try again later."
+    )
 
 
 class GenerationFailed(MemberError):

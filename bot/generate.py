@@ -31,7 +31,9 @@ class FileReply:
 
     def show_progress(self, progress: JobProgress) -> None:
         """Move the bar."""
-        self._progress.update(self._task, description="Drawing", completed=progress.step, total=progress.steps)
+        self._progress.update(
+            self._task, description="Drawing", completed=progress.step, total=progress.steps
+        )
 
     async def deliver(self, result: GenerationResult) -> None:
         """Write the PNG files."""

@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po
 TRANSLATED = ("ja",)
 
 
-def N_(message: str) -> str:  # noqa: N802 — gettext's own name for "translate later"
+def N_(message: str) -> str:
     """Mark a message for the catalogue; it is translated where its reader's locale is known."""
     return message
 

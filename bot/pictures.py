@@ -98,9 +98,7 @@ def pack_uploads(images: Sequence[Image], limit: int) -> list[list[Upload]]:
     messages: list[list[Upload]] = [[]]
     for upload in uploads:
         message = messages[-1]
-        if message and (
-            _total(message) + len(upload.data) > limit or len(message) == MAX_FILES_PER_MESSAGE
-        ):
+        if message and (_total(message) + len(upload.data) > limit or len(message) == MAX_FILES_PER_MESSAGE):
             messages.append(message := [])
         message.append(upload)
     return messages

@@ -13,7 +13,8 @@ from bot.i18n import N_, Translate, translator
 
 
 class CancelButton(
-    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=r"trinart:cancel:(?P<job_id>[0-9a-f]{32})"
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=r"trinart:cancel:(?P<job_id>[0-9a-f]{32})",
 ):
     """Stops the job of the member who asked for it."""
 

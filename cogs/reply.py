@@ -119,7 +119,9 @@ class DiscordReply:
                     return
                 if error.status == 413:
                     limit //= 2
-                    images = [image for message in messages[sent:] for image in self._images_of(result, message)]
+                    images = [
+                        image for message in messages[sent:] for image in self._images_of(result, message)
+                    ]
                     messages[sent:] = await asyncio.to_thread(pack_uploads, images, limit)
                 elif error.status != 429 and error.status < 500:
                     raise Undeliverable(str(error)) from error

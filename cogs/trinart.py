@@ -41,7 +41,8 @@ class TrinArt(commands.Cog):
     # The numbers have no declared minimum and maximum: Discord would refuse them in its own words, where
     # ours say what to change and give the prompt back.
     @app_commands.command(
-        name=locale_str(N_("trinart")), description=locale_str(N_("Draw anime pictures with the TrinArt model"))
+        name=locale_str(N_("trinart")),
+        description=locale_str(N_("Draw anime pictures with the TrinArt model")),
     )
     @app_commands.rename(
         prompt=locale_str(N_("prompt")),
@@ -150,7 +151,9 @@ def _choice(name: str, value: str) -> Choice[str]:
 async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
     """Show "thinking"; None when somebody has answered this interaction or Discord waits no longer."""
     try:
-        response: discord.InteractionCallbackResponse[Any] | None = await interaction.response.defer(thinking=True)
+        response: discord.InteractionCallbackResponse[Any] | None = await interaction.response.defer(
+            thinking=True
+        )
     except discord.HTTPException as error:
         if error.code not in (ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION):
             raise

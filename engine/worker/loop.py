@@ -142,7 +142,10 @@ class WorkerLoop:
             loop.call_soon_threadsafe(self._channel.send, Preview(job_id, png))
 
         batch = Batch(
-            jobs=tuple(jobs), on_step=on_step, on_preview=on_preview, is_cancelled=self._cancelled.__contains__
+            jobs=tuple(jobs),
+            on_step=on_step,
+            on_preview=on_preview,
+            is_cancelled=self._cancelled.__contains__,
         )
         drawings = await loop.run_in_executor(self._device_thread, self._pipeline.draw, batch)
         for job, drawing in zip(jobs, drawings, strict=True):

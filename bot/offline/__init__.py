@@ -1,0 +1,1 @@
+"""The bot in a Discord of its own, without a network: `trinart demo` and `trinart playground`."""

@@ -1,0 +1,67 @@
+"""An offline server with a channel, and the real bot in it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import simcord
+from rich.console import Console
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle
+
+from bot.app import open_service
+from bot.client import TrinArtBot
+from bot.errors import OperatorError
+from bot.generation import GenerationService
+from bot.settings import Settings
+from engine.protocol import EngineUnavailable
+
+SETTLE_SECONDS = 60.0
+"""Starting a job takes milliseconds; more than this means that something is stuck."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A running bot and what is around it."""
+
+    env: simcord.Env
+    service: GenerationService
+    channel: ChannelHandle
+    members: list[MemberActor]
+
+
+@asynccontextmanager
+async def open_world(console: Console, *member_names: str) -> AsyncIterator[World]:
+    """Start engine and bot with the demo model, in a data folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="trinart-offline-") as folder:
+        # The host's own settings must not reach the demo: every field that matters is given here.
+        settings = Settings(
+            data_dir=Path(folder),
+            database_url="",
+            model="demo",
+            devices="auto",
+            guild_id=None,
+            discord_token=None,
+            discord_api_url="",
+            discord_gateway_url="",
+        )
+        async with open_service(settings) as service:
+            with console.status("Starting the engine: loading torch and the demo model …"):
+                status = await service.engine.wait_settled()
+            if isinstance(status, EngineUnavailable):
+                raise OperatorError(status.reason, exit_code=1)
+            async with simcord.run(
+                TrinArtBot(service, settings), settle_timeout=SETTLE_SECONDS, check_errors=False
+            ) as env:
+                guild = env.create_guild("TrinArt")
+                channel = guild.create_text_channel("pictures", topic="/trinart")
+                members = [
+                    guild.add_member(env.create_user(name.lower(), global_name=name)) for name in member_names
+                ]
+                await env.settle()
+                yield World(env, service, channel, members)
+                await service.idle()
