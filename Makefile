@@ -30,8 +30,8 @@ lint: $(VENV)/.installed-dev
 
 # Takes new messages from the sources into the Japanese catalogue, for a translator to fill in.
 locales: $(VENV)/.installed-dev
-	$(BIN)/pybabel -q extract -k N_ -k __ --no-location --omit-header -o bot/locales/messages.pot bot cogs
-	$(BIN)/pybabel -q update --omit-header --no-fuzzy-matching -l ja -i bot/locales/messages.pot -o bot/locales/ja.po
+	$(BIN)/pybabel -q extract -k N_ -k t -k _t --no-location --omit-header -o bot/locales/messages.pot bot cogs
+	$(BIN)/pybabel -q update --width=110 --no-fuzzy-matching -l ja -i bot/locales/messages.pot -o bot/locales/ja.po
 	rm bot/locales/messages.pot
 
 $(VENV)/bin/python:

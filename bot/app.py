@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from bot.database.session import Database
@@ -21,7 +21,7 @@ JOB_GRACE_SECONDS = 10.0
 @asynccontextmanager
 async def open_service(
     settings: Settings, *, worker_module: str = "engine.worker"
-) -> AsyncIterator[GenerationService]:
+) -> AsyncGenerator[GenerationService]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:

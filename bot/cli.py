@@ -28,7 +28,7 @@ app.add_typer(models, name="models")
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 output = Console(highlight=False)
 
-MISSING_TOKEN = (
+NO_CREDENTIAL = (
     "DISCORD_TOKEN is not set: create an application at https://discord.com/developers/applications, "
     "copy the token from its Bot page, and put DISCORD_TOKEN=… into the environment or a .env file."
 )
@@ -65,7 +65,7 @@ def run() -> None:
     settings = _settings()
     token = settings.discord_token.get_secret_value().strip() if settings.discord_token else ""
     if not token:
-        raise OperatorError(MISSING_TOKEN)
+        raise OperatorError(NO_CREDENTIAL)
     from bot.serve import serve
 
     _run(serve(settings, token))

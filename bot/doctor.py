@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from bot.database.session import Database, head_revision
 from bot.errors import OperatorError
@@ -75,9 +76,9 @@ async def _database(settings: Settings) -> Finding:
     url = settings.resolved_database_url
     try:
         async with Database.connect(url, upgrade=False) as database:
-            if (path := database.url.database) and database.url.get_backend_name() == "sqlite":
-                if not await asyncio.to_thread(os.path.exists, path):
-                    return Finding("Database", True, "none yet; made at the first start")
+            path = database.url.database if database.url.get_backend_name() == "sqlite" else None
+            if path and not await asyncio.to_thread(Path(path).exists):
+                return Finding("Database", True, "none yet; made at the first start")
             revision = await database.revision()
     except Exception as error:  # whatever a driver raises is the finding
         return Finding("Database", False, f"cannot be opened: {error}")

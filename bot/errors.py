@@ -34,7 +34,11 @@ class MemberError(TrinArtError):
 
     def text(self, locale: str) -> str:
         """The answer in the language of a Discord locale."""
-        return translator(locale)(self.message, **self.fields)
+        t = translator(locale)
+        fields = dict(self.fields)
+        if "option" in fields:  # members know the command's options under translated names
+            fields["option"] = t(str(fields["option"]))
+        return t(self.message, **fields)
 
 
 class BlankPrompt(MemberError):

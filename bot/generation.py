@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from contextvars import Context, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,7 +35,6 @@ from bot.pictures import PictureStore
 from bot.presets import GenerationOptions, PresetBook
 from engine.client import EngineClient
 from engine.protocol import (
-    Accepted,
     Cancelled,
     EngineReady,
     EngineUnavailable,
@@ -43,10 +42,12 @@ from engine.protocol import (
     Finished,
     GenerationRequest,
     Image,
+    JobEvent,
     ModelCard,
     Preview,
     Progress,
     Queued,
+    TerminalEvent,
 )
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,19 @@ class JobProgress:
     position: int = 0
     step: int = 0
     steps: int
-    preview: bytes | None = None
+    preview: bytes | None = field(default=None, repr=False)
+
+    def after(self, event: JobEvent) -> JobProgress:
+        """The progress once `event` has happened."""
+        match event:
+            case Queued(_, position):
+                return replace(self, position=position, step=0)
+            case Progress(_, step):
+                return replace(self, position=0, step=step)
+            case Preview(_, png):
+                return replace(self, preview=png)
+            case _:
+                return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +211,7 @@ class GenerationService:
     # --- submit to deliver ---
 
     async def run(self, job: Job, reply: Reply) -> None:
-        """Bring a job from wherever it is to its end. Cancelling this task leaves the job for the next start."""
+        """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
             result = await self._stored_result(job) or await self._draw(job, reply)
             await reply.deliver(result)
@@ -223,42 +236,35 @@ class GenerationService:
             log.exception("the delivery of job %s could not be recorded", result.job.id)
 
     async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
-        """Submit, follow, and keep the pictures."""
+        """Submit, follow, and keep the pictures; raises a MemberError where there are none."""
         if job.state == "succeeded":
             job = await self._jobs.mark(job, "queued")
         progress = JobProgress(steps=job.request.num_inference_steps)
         async with aclosing(self.engine.submit(job.id, job.request)) as events:
             async for event in events:
-                match event:
-                    case Accepted():
-                        pass
-                    case Queued(_, position):
-                        progress = replace(progress, position=position)
-                    case Progress(_, step):
-                        if job.state == "queued":
-                            job = await self._jobs.mark(job, "running")
-                        progress = replace(progress, position=0, step=step)
-                    case Preview(_, png):
-                        progress = replace(progress, preview=png)
-                    case Finished():
-                        return await self._keep(job, event)
-                    case Failed(_, code, detail):
-                        log.error("job %s failed: %s: %s", job.id, code, detail)
-                        await self._jobs.mark(job, "failed", error_code=code)
-                        if code == "model_unavailable":
-                            raise ModelUnavailable
-                        raise GenerationFailed(job_id=job.id[:8])
-                    case Cancelled():
-                        await self._jobs.mark(job, "cancelled")
-                        raise GenerationCancelled
+                if isinstance(event, TerminalEvent):
+                    return await self._end(job, event)
+                if isinstance(event, Progress) and job.state == "queued":
+                    job = await self._jobs.mark(job, "running")
+                progress = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")
 
-    async def _keep(self, job: Job, event: Finished) -> GenerationResult:
-        card = self.engine.card or ModelCard(name="", sizes={})
-        stored = await self._pictures.save(job.id, event.images)
-        job = await self._jobs.succeed(job, stored, seconds=event.seconds, card=card)
-        return GenerationResult(job=job, images=event.images, card=card, seconds=event.seconds)
+    async def _end(self, job: Job, event: TerminalEvent) -> GenerationResult:
+        match event:
+            case Finished(_, images, seconds):
+                card = self.engine.card
+                assert card is not None, "a worker was ready, or it could not have finished"
+                stored = await self._pictures.save(job.id, images)
+                job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
+                return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+            case Failed(_, code, detail):
+                log.error("job %s failed: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "failed", error_code=code)
+                raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
+            case Cancelled():
+                await self._jobs.mark(job, "cancelled")
+                raise GenerationCancelled
 
     async def _stored_result(self, job: Job) -> GenerationResult | None:
         """The pictures of a job that was drawn before a restart."""

@@ -133,7 +133,8 @@ def find_sizes(text: str, card: ModelCard) -> dict[str, tuple[int, int]]:
 
 def _split_terms(text: str) -> list[str]:
     """Split at commas outside brackets: a weighted group `(a, b:1.2)` is one term."""
-    terms, depth, current = [], 0, ""
+    terms: list[str] = []
+    depth, current = 0, ""
     for character in text:
         depth += (character in "([{") - (character in ")]}")
         if character == "," and depth <= 0:

@@ -22,18 +22,22 @@ class Settings(BaseSettings):
     )
 
     discord_token: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("DISCORD_TOKEN"), description="the bot's token"
+        default=None, validation_alias=AliasChoices("DISCORD_TOKEN"), description="the bot's token"
     )
-    data_dir: Path = Field(Path("data"), description="folder of the database, pictures and models")
-    database_url: str = Field("", description="SQLAlchemy URL; SQLite in the data dir if empty")
-    model: str = Field("demo", description="demo, derrida, or a folder in diffusers layout")
-    devices: str = Field("auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
-    threads: int = Field(0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out")
-    max_batch_size: int = Field(8, ge=1, le=64, description="images in one denoiser call")
-    guild_id: int | None = Field(None, ge=1, description="sync commands to this server at once")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
-    discord_api_url: str = Field("", description="REST base URL of a proxy; Discord's own if empty")
-    discord_gateway_url: str = Field("", description="gateway URL of a proxy; Discord's own if empty")
+    data_dir: Path = Field(default=Path("data"), description="folder of the database, pictures and models")
+    database_url: str = Field(default="", description="SQLAlchemy URL; SQLite in the data dir if empty")
+    model: str = Field(default="demo", description="demo, derrida, or a folder in diffusers layout")
+    devices: str = Field(default="auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
+    threads: int = Field(
+        default=0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out"
+    )
+    max_batch_size: int = Field(default=8, ge=1, le=64, description="images in one denoiser call")
+    guild_id: int | None = Field(default=None, ge=1, description="sync commands to this server at once")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="least level logged"
+    )
+    discord_api_url: str = Field(default="", description="REST base URL of a proxy; Discord's own if empty")
+    discord_gateway_url: str = Field(default="", description="gateway URL of a proxy; Discord's own if empty")
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -63,7 +67,7 @@ def load_settings() -> Settings:
         OperatorError: a variable has a value that cannot be used; names it, never its value.
     """
     try:
-        return Settings()  # pyright: ignore[reportCallIssue]  # every field comes from the environment
+        return Settings()
     except ValidationError as error:
         problems = "; ".join(
             f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors(include_input=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Any, Self
 
 import discord
 
@@ -29,18 +29,19 @@ class CancelButton(
     @classmethod
     async def from_custom_id(
         cls,
-        interaction: discord.Interaction[TrinArtBot],
-        item: discord.ui.Item[discord.ui.View],
+        interaction: discord.Interaction[Any],
+        item: discord.ui.Item[Any],
         match: re.Match[str],
         /,
     ) -> Self:
         """Rebuild the button that was pressed."""
         return cls(match["job_id"], translator(interaction.locale.value)(N_("Cancel")))
 
-    async def callback(self, interaction: discord.Interaction[TrinArtBot]) -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Ask the service; the message itself changes when the job has ended."""
+        bot: TrinArtBot = interaction.client
         try:
-            await interaction.client.service.cancel(self.job_id, interaction.user.id)
+            await bot.service.cancel(self.job_id, interaction.user.id)
         except MemberError as error:
             await interaction.response.send_message(error.text(interaction.locale.value), ephemeral=True)
         else:

@@ -7,8 +7,10 @@ job is the same before and after a restart of the bot.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from contextlib import suppress
+from typing import Any
 
 import aiohttp
 import discord
@@ -69,9 +71,12 @@ class DiscordReply:
             self._progress_changed.clear()
             if self._progress_ended.is_set() or self._progress is None:
                 return
+            preview = self._progress.preview
             try:
                 await self._edit_original(
-                    content=progress_text(self._progress, self._t), view=CancelView(self._job.id, self._t)
+                    content=progress_text(self._progress, self._t),
+                    view=CancelView(self._job.id, self._t),
+                    attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
                 )
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 log.warning("job %s: progress could not be shown: %s", self._job.id, error)
@@ -93,7 +98,7 @@ class DiscordReply:
         await self._stop_progress()
         text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
         try:
-            await self._edit_original(content=text, view=None)
+            await self._edit_original(content=text, view=None, attachments=[])
         except (discord.HTTPException, aiohttp.ClientError, OSError) as problem:
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
@@ -170,11 +175,11 @@ class DiscordReply:
             user = await self._bot.fetch_user(origin.user_id)
             await user.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
 
-    async def _edit_original(self, **changes: object) -> None:
+    async def _edit_original(self, **changes: Any) -> None:
         if self._webhook is None or self._job.origin.message_id is None:
             return
         await self._webhook.edit_message(
             self._job.origin.message_id,
             allowed_mentions=discord.AllowedMentions.none(),
-            **changes,  # pyright: ignore[reportArgumentType]
+            **changes,
         )

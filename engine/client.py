@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,7 @@ class EngineClient:
             *("--worker-module", worker_module),
         ]
         self.status: EngineStatus = EngineStarting()
+        self._card: ModelCard | None = None
         self._jobs: dict[str, _Outstanding] = {}
         self._channel: Channel[EngineToBot, BotToEngine] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -83,8 +84,8 @@ class EngineClient:
 
     @property
     def card(self) -> ModelCard | None:
-        """The loaded model, once a worker is ready."""
-        return self.status.model if isinstance(self.status, EngineReady) else None
+        """The model that was loaded last, also while the engine is being started again."""
+        return self._card
 
     async def start(self) -> None:
         """Start the process and return; `wait_until` tells when it can draw."""
@@ -113,7 +114,7 @@ class EngineClient:
         """Wait until the engine can draw or has said that it never will."""
         return await self.wait_until(lambda status: not isinstance(status, EngineStarting))
 
-    async def submit(self, job_id: str, request: GenerationRequest) -> AsyncIterator[JobEvent]:
+    async def submit(self, job_id: str, request: GenerationRequest) -> AsyncGenerator[JobEvent]:
         """Give a job to the engine and yield its events; the last one is its one terminal event.
 
         Leaving the iteration early cancels the job.
@@ -180,4 +181,6 @@ class EngineClient:
     async def _set_status(self, status: EngineStatus) -> None:
         async with self._status_changed:
             self.status = status
+            if isinstance(status, EngineReady):
+                self._card = status.model
             self._status_changed.notify_all()

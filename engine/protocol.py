@@ -198,4 +198,5 @@ TerminalEvent = Finished | Failed | Cancelled
 JobEvent = Accepted | Queued | Progress | Preview | Finished | Failed | Cancelled
 EngineToBot = EngineReady | EngineUnavailable | JobEvent
 CoreToWorker = Assign | Cancel | Drain
-WorkerToCore = WorkerReady | WorkerUnavailable | Progress | Preview | Finished | Failed | Cancelled
+WorkerJobEvent = Progress | Preview | Finished | Failed | Cancelled
+WorkerToCore = WorkerReady | WorkerUnavailable | WorkerJobEvent

@@ -103,7 +103,8 @@ async def spawn(
             # A Ctrl-C in the terminal is for the bot alone, which then drains the engine in order.
             start_new_session=True,
         )
-    return process, await Channel.open(ours, incoming)
+    channel: Channel[Any, Any] = await Channel.open(ours, incoming)
+    return process, channel
 
 
 async def stop(process: asyncio.subprocess.Process, *, grace: float) -> None:

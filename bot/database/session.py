@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, *, upgrade: bool = True) -> AsyncIterator[Database]:
+    async def connect(cls, url: str, *, upgrade: bool = True) -> AsyncGenerator[Database]:
         """Open a database, by default brought to the newest revision first.
 
         Raises:
@@ -59,7 +59,7 @@ class Database:
             await database._engine.dispose()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncSession]:
+    async def session(self) -> AsyncGenerator[AsyncSession]:
         """One transaction: committed when the block ends, rolled back when it raises."""
         async with self._sessions.begin() as session:
             yield session

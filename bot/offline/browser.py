@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,12 @@ class _Tab:
 
     async def until(self, expression: str) -> None:
         """Wait until an expression is true."""
-        async with asyncio.timeout(PAGE_SECONDS):
-            while not await self.evaluate(expression):
-                await asyncio.sleep(0.05)
+        # Polled inside the page, once per frame.
+        poll = f"(async () => {{ while (!({expression})) await {TWO_FRAMES}; }})()"
+        try:
+            await asyncio.wait_for(self.evaluate(poll), PAGE_SECONDS)
+        except TimeoutError:
+            raise BrowserError("the page did not become ready") from None
 
     async def resize(self, width: int, height: int) -> None:
         """Set the viewport, in CSS pixels."""
@@ -140,7 +143,7 @@ class _Tab:
 
 
 @asynccontextmanager
-async def _open_tab(chromium: str) -> AsyncIterator[_Tab]:
+async def _open_tab(chromium: str) -> AsyncGenerator[_Tab]:
     with tempfile.TemporaryDirectory(prefix="trinart-chromium-", ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             chromium,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(console: Console, *member_names: str) -> AsyncIterator[World]:
+async def open_world(console: Console, *member_names: str) -> AsyncGenerator[World]:
     """Start engine and bot with the demo model, in a data folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="trinart-offline-") as folder:
         # The host's own settings must not reach the demo: every field that matters is given here.

@@ -26,7 +26,8 @@ def parse_devices(setting: str) -> list[str]:
         match = _DEVICE.fullmatch(part)
         if match is None or match[2] == "0":
             raise DeviceError(
-                f"TRINART_DEVICES is {setting!r}: it must be auto, or a list such as cpu, cpu*2 or cuda:0,cuda:1."
+                f"TRINART_DEVICES is {setting!r}: it must be auto, "
+                "or a list such as cpu, cpu*2 or cuda:0,cuda:1."
             )
         devices += [match[1]] * int(match[2] or 1)
     return devices

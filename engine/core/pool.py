@@ -14,6 +14,7 @@ from engine.protocol import (
     Drain,
     GenerationRequest,
     ModelCard,
+    WorkerJobEvent,
     WorkerReady,
     WorkerToCore,
     WorkerUnavailable,
@@ -42,7 +43,7 @@ class PoolListener(Protocol):
 
     def worker_ready(self, worker: Worker) -> None: ...
 
-    def worker_event(self, worker: Worker, event: WorkerToCore) -> None: ...
+    def worker_event(self, worker: Worker, event: WorkerJobEvent) -> None: ...
 
     def worker_lost(self, worker: Worker, jobs: Sequence[Job]) -> None: ...
 

@@ -33,7 +33,7 @@ from engine.protocol import (
     Queued,
     Submit,
     TerminalEvent,
-    WorkerToCore,
+    WorkerJobEvent,
 )
 from engine.transport import Channel, FrameError
 
@@ -194,9 +194,9 @@ class EngineCore:
         self._channel.send(EngineReady(worker.card, devices))
         self._place()
 
-    def worker_event(self, worker: Worker, event: WorkerToCore) -> None:
+    def worker_event(self, worker: Worker, event: WorkerJobEvent) -> None:
         """Progress or an ending of one of the worker's jobs; events of other jobs are its mistake."""
-        job = worker.jobs.get(getattr(event, "job_id", ""))
+        job = worker.jobs.get(event.job_id)
         if job is None:
             log.error("worker %s spoke of a job that is not its own: %s", worker.device, type(event).__name__)
         elif isinstance(event, TerminalEvent):

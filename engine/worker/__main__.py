@@ -1,4 +1,4 @@
-"""`python -m engine.worker --fd N --model FOLDER --device DEVICE`: started by the engine core, not by hand."""
+"""`python -m engine.worker --fd N --model FOLDER --device DEVICE`: started by the core."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image as PillowImage
 from transformers.utils import logging as transformers_logging
