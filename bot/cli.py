@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -44,6 +45,10 @@ def main() -> None:
     except MemberError as error:
         errors.print(error.text("en-US"), markup=False)
         sys.exit(2)
+    except Exception as error:
+        logging.getLogger(__name__).exception("trinart failed")
+        errors.print(f"This should not have happened: {error}. The log has the details.", markup=False)
+        sys.exit(1)
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import aiohttp
 import discord
 import yarl
 from discord import app_commands
@@ -19,6 +20,10 @@ from bot.i18n import TRANSLATED, translator
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# This bot never speaks: discord.py need not warn about what is missing for it.
+discord.VoiceClient.warn_nacl = False
+discord.VoiceClient.warn_dave = False
 
 EXTENSIONS = ("cogs.trinart",)
 
@@ -114,6 +119,10 @@ async def run_bot(bot: TrinArtBot, token: str) -> None:
         raise OperatorError(
             "Discord refused DISCORD_TOKEN: copy the token again from "
             "https://discord.com/developers/applications (your application → Bot → Reset Token)."
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise OperatorError(
+            f"Discord cannot be reached: {error}. Check this machine's network.", exit_code=1
         ) from error
     finally:
         await bot.close()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Channel(Generic[Incoming, Outgoing]):
         self._encoder = msgspec.msgpack.Encoder()
 
     @classmethod
-    async def open(cls, sock: socket.socket, incoming: Any) -> Channel[Incoming, Outgoing]:
+    async def open(cls, sock: socket.socket, incoming: Any) -> Self:
         """Take over a connected stream socket."""
         sock.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=sock, limit=1024 * 1024)
@@ -103,8 +103,7 @@ async def spawn(
             # A Ctrl-C in the terminal is for the bot alone, which then drains the engine in order.
             start_new_session=True,
         )
-    channel: Channel[Any, Any] = await Channel.open(ours, incoming)
-    return process, channel
+    return process, await Channel[Any, Any].open(ours, incoming)
 
 
 async def stop(process: asyncio.subprocess.Process, *, grace: float) -> None:

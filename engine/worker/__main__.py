@@ -13,6 +13,8 @@ from engine.logs import configure_logging
 # The hub is never asked for a served model: what is not in the folder is an error, not a download.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Its notices on import are of optional packages that this project does not use.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def main() -> None:

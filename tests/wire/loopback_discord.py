@@ -172,15 +172,29 @@ class LoopbackDiscord:
         via: bool = True,
         code: int = 0,
         message: str = "Service unavailable",
+        uploads_only: bool = False,
     ) -> None:
         """Answer the next fitting requests with ``status``, or cut the connection for ``None``.
 
         ``path_pattern`` is a shell-style pattern for the path below ``/api/v10``. ``apply`` does what was
         asked all the same, so that only the answer is lost. ``via=False`` makes a 429 look like one from the
-        proxy before Discord, which clients do not retry.
+        proxy before Discord, which clients do not retry. ``uploads_only`` lets requests without files pass.
         """
-        fault = Fault(method, path_pattern, status, times, retry_after, after_body, apply, via, code, message)
-        self._rest.faults.append(fault)
+        self._rest.faults.append(
+            Fault(
+                method=method,
+                pattern=path_pattern,
+                status=status,
+                times=times,
+                retry_after=retry_after,
+                after_body=after_body,
+                apply=apply,
+                via=via,
+                code=code,
+                message=message,
+                uploads_only=uploads_only,
+            )
+        )
 
     async def drop_gateway(self, *, resumable: bool = True, how: DropKind = "abort") -> None:
         """End the bot's gateway connection: cut, closed, by op 7 ("reconnect") or by op 9 ("invalidate")."""

@@ -23,6 +23,7 @@ from .routing import Call, RouteTable
 from .world import World
 
 API_PREFIX = "/api/v10"
+MULTIPART = "multipart/form-data"
 _FILE_FIELD = re.compile(r"files\[(\d+)\]")
 
 
@@ -62,9 +63,13 @@ class Fault:
     via: bool
     code: int
     message: str
+    uploads_only: bool
 
-    def takes(self, record: RecordedRequest) -> bool:
-        return self.times > 0 and record.fits(self.method, self.pattern)
+    def takes(self, record: RecordedRequest, *, is_upload: bool) -> bool:
+        """Whether this request is one of those to break; what it says is not known yet."""
+        return (
+            self.times > 0 and record.fits(self.method, self.pattern) and (is_upload or not self.uploads_only)
+        )
 
 
 class Rest:
@@ -82,7 +87,7 @@ class Rest:
         path = request.path.removeprefix(API_PREFIX)
         record = RecordedRequest(request.method, path, dict(request.query))
         self.requests.append(record)
-        fault = self._take_fault(record)
+        fault = self._take_fault(record, is_upload=request.content_type == MULTIPART)
         try:
             if fault is not None and not fault.after_body:
                 return self._break(request, record, fault)
@@ -97,9 +102,9 @@ class Rest:
         finally:
             self.world.pulse.fire()
 
-    def _take_fault(self, record: RecordedRequest) -> Fault | None:
+    def _take_fault(self, record: RecordedRequest, *, is_upload: bool) -> Fault | None:
         for fault in self.faults:
-            if fault.takes(record):
+            if fault.takes(record, is_upload=is_upload):
                 fault.times -= 1
                 return fault
         return None
@@ -108,7 +113,7 @@ class Rest:
         """Read the whole body, JSON or multipart, into a ``Call`` and into the record."""
         body: Any = {}
         uploads: dict[int, StoredFile] = {}
-        if request.content_type == "multipart/form-data":
+        if request.content_type == MULTIPART:
             body, uploads = await self._read_multipart(request)
         elif raw := await request.read():
             body = json.loads(raw)
