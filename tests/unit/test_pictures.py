@@ -1,0 +1,78 @@
+"""Files on disk, and uploads that fit Discord's limits with their settings in them."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
+
+from bot.pictures import PictureStore, pack_uploads, read_parameters
+from engine.protocol import Image
+
+PARAMETERS = "青い髪, smile\nNegative prompt: bad hands\nSteps: 20, Sampler: Euler a, Seed: 1"
+
+
+def noise_image(seed: int, side: int = 192) -> Image:
+    """A picture that compresses badly, with settings that are not Latin."""
+    pixels = random.Random(seed).randbytes(side * side * 3)
+    info = PngInfo()
+    info.add_text("parameters", PARAMETERS)
+    buffer = io.BytesIO()
+    PillowImage.frombytes("RGB", (side, side), pixels).save(buffer, "PNG", pnginfo=info)
+    return Image(png=buffer.getvalue(), seed=seed, width=side, height=side)
+
+
+PICTURES = [noise_image(seed) for seed in range(4)]
+TOTAL = sum(len(picture.png) for picture in PICTURES)
+
+
+def test_pictures_that_fit_go_as_they_are() -> None:
+    [message] = pack_uploads(PICTURES, TOTAL)
+    assert [upload.data for upload in message] == [picture.png for picture in PICTURES]
+    assert [upload.file_name for upload in message] == [f"trinart-{seed}.png" for seed in range(4)]
+
+
+def test_one_byte_too_many_makes_them_webp() -> None:
+    messages = pack_uploads(PICTURES, TOTAL - 1)
+    uploads = [upload for message in messages for upload in message]
+    assert [upload.file_name for upload in uploads] == [f"trinart-{seed}.webp" for seed in range(4)]
+    assert {read_parameters(upload.data) for upload in uploads} == {PARAMETERS}
+
+
+@given(limit=st.integers(3_000, TOTAL + 10), count=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_every_picture_is_sent_once_and_no_message_is_too_large(limit: int, count: int) -> None:
+    messages = pack_uploads(PICTURES[:count], limit)
+    assert [upload.seed for message in messages for upload in message] == list(range(count))
+    for message in messages:
+        assert message
+        assert sum(len(upload.data) for upload in message) <= limit
+        for upload in message:
+            assert read_parameters(upload.data) == PARAMETERS
+            PillowImage.open(io.BytesIO(upload.data)).load()
+
+
+async def test_saved_pictures_come_back_and_can_be_deleted(tmp_path: Path) -> None:
+    store = PictureStore(tmp_path / "pictures")
+    stored = await store.save("job", PICTURES)
+    assert await store.load(stored) == PICTURES
+    await store.delete(stored)
+    assert list((tmp_path / "pictures").iterdir()) == []
+    await store.delete(stored)  # again: no error
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG", None])
+async def test_a_damaged_or_missing_file_is_noticed(tmp_path: Path, damage: bytes | None) -> None:
+    store = PictureStore(tmp_path)
+    stored = await store.save("job", PICTURES[:2])
+    if damage is None:
+        (tmp_path / stored[1].file_name).unlink()
+    else:
+        (tmp_path / stored[1].file_name).write_bytes(damage)
+    assert await store.load(stored) is None

@@ -1,0 +1,174 @@
+"""Options become requests, or errors that say what to change."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import (
+    BlankPrompt,
+    ControlCharacters,
+    InvalidSeed,
+    MemberError,
+    OutOfRange,
+    SizeNotOffered,
+    TextTooLong,
+    UnknownPreset,
+    UnknownSampler,
+)
+from bot.presets import MAX_SEED, SAMPLERS, GenerationOptions, PresetBook, find_sizes, join_terms
+from engine.models import SD1_SIZES
+from engine.protocol import GenerationRequest, ModelCard
+
+ARTSTYLE = (
+    "retro style, 1980s, 1990s, 2000s, "
+    "2005 2006 2007 2008 2009 2010 2011 2012 2013 2014 2015 2016 2017 2018 2019"
+)
+DETAILS = "flat color, flat shading"
+BOOK = PresetBook.load()
+CARD = ModelCard(name="derrida", sizes=SD1_SIZES)
+OPTIONS = GenerationOptions(prompt="1girl, smile")
+
+
+def resolve(**changes: Any) -> GenerationRequest:
+    return BOOK.resolve(replace(OPTIONS, **changes), CARD, random.Random(1))
+
+
+@pytest.mark.parametrize(
+    ("preset", "negative"),
+    [
+        ("None", ""),
+        ("2022 Artstyle", ARTSTYLE),
+        ("More Details", DETAILS),
+        ("2022 Artstyle + More Details", f"{ARTSTYLE}, {DETAILS}"),
+    ],
+)
+def test_negative_prompts_are_those_of_the_card_to_the_letter(preset: str, negative: str) -> None:
+    assert resolve(preset=preset, anatomy=False).negative_prompt == negative
+    with_baseline = [part for part in (negative, BOOK.anatomy) if part]
+    assert resolve(preset=preset).negative_prompt == ", ".join(with_baseline)
+
+
+def test_final_negative_prompt_is_preset_then_anatomy_then_own_without_repeats() -> None:
+    request = resolve(preset="more details", negative="blurry, Bad  Hands, FLAT COLOR, (hat, glove:1.2)")
+    assert request.negative_prompt == f"{DETAILS}, {BOOK.anatomy}, blurry, (hat, glove:1.2)"
+
+
+def test_defaults_come_from_the_model() -> None:
+    request = resolve()
+    assert (request.width, request.height) == (512, 512)
+    assert request.num_inference_steps == CARD.default_steps
+    assert request.guidance_scale == CARD.default_cfg
+    assert request.sampler == CARD.default_sampler
+    assert request.labels == {"Preset": "None"}
+
+
+@pytest.mark.parametrize("size", ["portrait", "512x768", "512×768", " 512 * 768 ", "Portrait"])
+def test_a_size_can_be_named_or_written(size: str) -> None:
+    request = resolve(size=size)
+    assert (request.width, request.height) == (512, 768)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_is_known(sampler: str) -> None:
+    assert resolve(sampler=sampler.upper()).sampler == sampler
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"prompt": ""}, BlankPrompt),
+        ({"prompt": " \n\t "}, BlankPrompt),
+        ({"prompt": "\u200b\u2060"}, BlankPrompt),
+        ({"prompt": "x" * 2001}, TextTooLong),
+        ({"negative": "x" * 2001}, TextTooLong),
+        ({"prompt": "a\x00b"}, ControlCharacters),
+        ({"prompt": "a\x1b[31m"}, ControlCharacters),
+        ({"prompt": "\ud800"}, ControlCharacters),
+        ({"negative": "a\x07"}, ControlCharacters),
+        ({"preset": "Van Gogh"}, UnknownPreset),
+        ({"size": "1x1"}, SizeNotOffered),
+        ({"size": "huge"}, SizeNotOffered),
+        ({"sampler": "Magic"}, UnknownSampler),
+        ({"steps": 0}, OutOfRange),
+        ({"steps": 61}, OutOfRange),
+        ({"cfg": 0.99}, OutOfRange),
+        ({"cfg": 20.5}, OutOfRange),
+        ({"cfg": float("nan")}, OutOfRange),
+        ({"images": 0}, OutOfRange),
+        ({"images": 5}, OutOfRange),
+        ({"seed": "-1"}, InvalidSeed),
+        ({"seed": str(2**63)}, InvalidSeed),
+        ({"seed": "1.5"}, InvalidSeed),
+        ({"seed": "²"}, InvalidSeed),
+        ({"seed": "9" * 500}, InvalidSeed),
+    ],
+)
+def test_bad_input_is_an_error_in_both_languages(changes: dict[str, Any], error: type[MemberError]) -> None:
+    with pytest.raises(error) as caught:
+        resolve(**changes)
+    english, japanese = caught.value.text("en-US"), caught.value.text("ja")
+    assert english != japanese
+    assert "{" not in english + japanese
+    assert len(english) < 600
+
+
+@pytest.mark.parametrize("changes", [{"steps": 1}, {"steps": 60}, {"cfg": 1}, {"cfg": 20}, {"images": 4}])
+def test_the_ends_of_the_ranges_are_allowed(changes: dict[str, Any]) -> None:
+    resolve(**changes)
+
+
+@given(st.integers(0, MAX_SEED))
+def test_every_seed_is_taken_as_it_is(seed: int) -> None:
+    request = resolve(seed=str(seed))
+    assert request.seed == seed
+    assert 0 <= request.seed_of(3) <= MAX_SEED
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_random_seed_is_a_seed(rng: random.Random) -> None:
+    assert 0 <= BOOK.resolve(OPTIONS, CARD, rng).seed <= MAX_SEED
+
+
+@given(st.text())
+def test_any_prompt_is_taken_or_refused_and_never_raises_anything_else(prompt: str) -> None:
+    try:
+        request = resolve(prompt=prompt)
+    except MemberError:
+        return
+    assert request.prompt.split() == prompt.split()
+
+
+@given(st.lists(st.text(alphabet="abA ,"), max_size=4))
+def test_joining_again_adds_nothing(parts: list[str]) -> None:
+    def terms(text: str) -> list[str]:
+        return [" ".join(term.split()).casefold() for term in text.split(",") if term.strip()]
+
+    joined = join_terms(*parts)
+    assert terms(join_terms(joined, *parts)) == list(dict.fromkeys(terms(joined)))
+
+
+@given(st.lists(st.text(alphabet="ab ,(){}[]:1."), max_size=4))
+def test_joining_loses_no_character_that_means_anything(parts: list[str]) -> None:
+    letters = {character for part in parts for character in part} - set(" ,")
+    assert letters <= set(join_terms(*parts))
+
+
+def test_autocomplete_finds_by_part_of_a_name() -> None:
+    assert [preset.name for preset in BOOK.search("detail")] == [
+        "More Details",
+        "2022 Artstyle + More Details",
+    ]
+    assert list(find_sizes("768", CARD)) == ["portrait", "landscape"]
+
+
+def test_every_shipped_preset_has_a_description_in_both_languages() -> None:
+    for preset in BOOK.presets:
+        assert set(preset.description) == {"en", "ja"}
+        assert all(preset.description.values())
+    assert BOOK.get(None).name == "None"
