@@ -52,7 +52,8 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
         """Tell the member in private; the traceback goes to the log."""
         cause = error.__cause__ or error
         if not isinstance(cause, MemberError):
-            log.error("command %s failed", interaction.data, exc_info=cause)
+            name = interaction.command.qualified_name if interaction.command else "?"
+            log.error("command %s failed", name, exc_info=cause)
             cause = UnexpectedError()
         try:
             await interaction.client.answer_privately(interaction, cause.text(interaction.locale.value))

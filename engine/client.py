@@ -7,6 +7,7 @@ If the engine dies it is started again and every job that had not ended is submi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -75,7 +76,7 @@ class EngineClient:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._status_changed = asyncio.Condition()
-        self._closing = False
+        self._closing = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -93,7 +94,7 @@ class EngineClient:
 
     async def close(self, *, grace: float = 5.0) -> None:
         """Ask the engine to end, and end it by force after `grace` seconds. Leaves no process behind."""
-        self._closing = True
+        self._closing.set()
         if self._channel is not None:
             self._channel.send(Drain())
         if self._supervisor is not None:
@@ -143,15 +144,17 @@ class EngineClient:
 
     async def _supervise(self) -> None:
         backoff = 0.25
-        while not self._closing:
+        while not self._closing.is_set():
             started = time.monotonic()
             await self._run_once()
-            if self._closing:
+            if self._closing.is_set():
                 break
             await self._set_status(EngineStarting())
             backoff = 0.25 if time.monotonic() - started > 60 else min(2 * backoff, MAX_BACKOFF_SECONDS)
             log.warning("the engine ended unexpectedly; starting it again in %.1f s", backoff)
-            await asyncio.sleep(backoff)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(backoff):
+                    await self._closing.wait()
 
     async def _run_once(self) -> None:
         """One life of the process."""

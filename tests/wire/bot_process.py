@@ -66,6 +66,14 @@ class BotProcess:
         )
         return cls(process)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
     # What it does
 
     async def said(self, text: str, timeout: float = START_SECONDS) -> None:
@@ -83,7 +91,7 @@ class BotProcess:
 
     def family(self) -> list[psutil.Process]:
         """The engine and the workers, at this moment."""
-        return psutil.Process(self._process.pid).children(recursive=True)
+        return psutil.Process(self.pid).children(recursive=True)
 
     # What is done to it
 
@@ -98,7 +106,7 @@ class BotProcess:
     async def clean_up(self) -> None:
         """Leave nothing behind, also when the test failed."""
         left: list[psutil.Process] = []
-        if self._process.returncode is None:
+        if self.is_running:
             left = self.family()
             self.kill()
         await self._process.wait()
