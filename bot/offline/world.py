@@ -57,7 +57,7 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
             async with simcord.run(
                 TrinArtBot(service, settings), settle_timeout=SETTLE_SECONDS, check_errors=False
             ) as env:
-                env.backend.bot_user.username = "TrinArt bot"
+                env.backend.bot_user.name = "TrinArt bot"
                 guild = env.create_guild("TrinArt")
                 channel = guild.create_text_channel("pictures", topic="/trinart")
                 members = [

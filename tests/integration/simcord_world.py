@@ -178,6 +178,30 @@ def _link(source: str, target: str) -> None:
     Path(target).symlink_to(source)
 
 
+# --- what the bot refuses ---
+
+
+async def refusal(world: World, prompt: str, locale: str, **options: Any) -> str:
+    """The text of the one private answer to a command; asserts that there is just that, and no job."""
+    first = len(world.env.http_requests)
+    seen_by_all = [message.id for message in world.channel.history()]
+    jobs = len(await world.jobs())
+    with interactions_with(locale=locale):
+        result = await world.ask(prompt=prompt, **options)
+    await world.finish()
+
+    [answer] = world.env.http_requests[first:]
+    assert answer.path.endswith("/callback"), "answered at once, by the only request there is"
+    assert answer.json is not None
+    assert answer.json["data"]["allowed_mentions"] == {"parse": []}
+    assert result.response is not None
+    assert result.response.ephemeral, "nobody else needs to read it"
+    assert result.followups == []
+    assert [message.id for message in world.channel.history()] == seen_by_all
+    assert len(await world.jobs()) == jobs, "nothing was queued"
+    return result.response.content
+
+
 # --- what members see ---
 
 

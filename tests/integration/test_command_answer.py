@@ -247,6 +247,19 @@ async def test_two_members_at_once_get_each_their_own(world: World) -> None:
     assert theirs.response.embeds[0].description == "1boy"
 
 
+async def test_a_command_that_discord_sends_twice_is_drawn_once(world: World) -> None:
+    """Its gateway may repeat an event after a lost connection."""
+    jobs, messages = len(await world.jobs()), len(world.channel.history())
+    await world.ask(prompt="1girl")
+    gateway = world.env.backend
+    event = [payload for _, name, payload in gateway.transcript if name == "INTERACTION_CREATE"][-1]
+    gateway.emit("INTERACTION_CREATE", event)
+    await world.env.settle()
+    await world.finish()
+    assert len(await world.jobs()) == jobs + 1
+    assert len(world.channel.history()) == messages + 1
+
+
 async def test_a_japanese_member_reads_japanese(world: World) -> None:
     first = len(world.env.http_requests)
     with interactions_with(locale="ja"):

@@ -165,6 +165,16 @@ async def test_an_upload_whose_connection_breaks_is_tried_again(scene: Scene) ->
     assert job_states(scene.data_dir) == ["delivered"]
 
 
+@pytest.mark.xfail(strict=True, reason="the retry is told 40060, which cogs.trinart takes for a duplicate")
+async def test_a_first_answer_whose_confirmation_is_lost_still_leads_to_a_picture(scene: Scene) -> None:
+    """Discord says "is thinking", but the bot hears 503, tries again, and is told that it has answered."""
+    scene.server.fail_next("POST", "/interactions/*/callback", 503, apply=True)
+    interaction = await scene.server.slash("trinart", {"prompt": "a lighthouse"})
+    await scene.server.requested("POST", "/interactions/*/callback", count=2, timeout=DELIVERY_SECONDS)
+    await stop(scene)
+    assert has_pictures(interaction)
+
+
 # --- a gateway that goes away ---
 
 
@@ -223,7 +233,7 @@ async def test_a_picture_over_the_limit_is_sent_as_webp(scene: Scene) -> None:
 
 
 async def test_pictures_over_the_limit_together_come_in_several_messages(scene: Scene) -> None:
-    limit = 20_000
+    limit = 50_000
     options = {"prompt": "big", "images": 4, "seed": "1"}
     interaction = await scene.server.slash("trinart", options, attachment_size_limit=limit)
     await interaction.wait(has_pictures, DELIVERY_SECONDS)
@@ -268,18 +278,14 @@ async def test_a_missing_token_is_one_sentence_that_says_where_to_get_one(
     assert server.requests == []
 
 
-async def test_the_log_is_json_lines(scene: Scene) -> None:
-    await stop(scene)
-    records = scene.bot.records()
-    assert all(record.keys() >= {"event", "level", "logger", "timestamp"} for record in records)
-    assert {record["logger"] for record in records} >= {"bot.serve", "engine.core.server"}
-
-
-async def test_an_idle_bot_ends_at_once_and_leaves_nothing(scene: Scene) -> None:
+async def test_an_idle_bot_ends_in_order_and_leaves_nothing(scene: Scene) -> None:
     family = scene.bot.family()
     assert len(family) == 2
     await stop(scene)
     await wait_gone(family)
+    records = scene.bot.records()
+    assert all(record.keys() >= {"event", "level", "logger", "timestamp"} for record in records)
+    assert {record["logger"] for record in records} >= {"bot.serve", "engine.core.server"}
 
 
 async def test_a_job_is_finished_before_the_bot_ends(scene: Scene) -> None:
