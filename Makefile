@@ -38,11 +38,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-demo: $(VENV)/bin/python $(DEPS)
-	$(PIP) install -q --progress-bar on -c constraints.txt -e '.[engine,demo]'
+	$(PIP) install -c constraints.txt -e '.[engine,demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-demo
-	$(PIP) install -q --progress-bar on -c constraints.txt -e '.[engine,demo,postgres,dev]'
+	$(PIP) install -c constraints.txt -e '.[engine,demo,postgres,dev]'
 	@touch $@
 
 clean:

@@ -57,7 +57,7 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
             cause = UnexpectedError()
         try:
             await interaction.client.answer_privately(interaction, cause.text(interaction.locale.value))
-        except discord.HTTPException:
+        except (discord.HTTPException, aiohttp.ClientError, OSError):
             log.exception("an error could not be told to the member")
 
 

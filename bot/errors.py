@@ -100,6 +100,12 @@ class GenerationFailed(MemberError):
     message = N_("The picture could not be drawn. Nothing was charged; please try again. (job {job_id})")
 
 
+class NotDelivered(MemberError):
+    message = N_(
+        "Discord did not take the picture here. Nothing was charged; please try it in another channel."
+    )
+
+
 class GenerationCancelled(MemberError):
     message = N_("Cancelled. No picture was drawn.")
 

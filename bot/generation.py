@@ -26,6 +26,7 @@ from bot.errors import (
     JobAlreadyEnded,
     MemberError,
     ModelUnavailable,
+    NotDelivered,
     NotYourJob,
     ShuttingDown,
     UnexpectedError,
@@ -86,7 +87,11 @@ class GenerationResult:
 
 
 class Undeliverable(Exception):
-    """The pictures could not be handed over now; they are kept, and tried again at the next start."""
+    """The pictures could not be handed over: kept for the next start, unless that would not help either."""
+
+    def __init__(self, reason: str, *, permanent: bool) -> None:
+        super().__init__(reason)
+        self.permanent = permanent
 
 
 class Reply(Protocol):
@@ -218,14 +223,23 @@ class GenerationService:
         except MemberError as error:
             await reply.fail(error)
         except Undeliverable as error:
-            log.warning("job %s: its pictures wait for the next start: %s", job.id, error)
+            log.warning("job %s: its pictures could not be delivered: %s", job.id, error)
+            if error.permanent:
+                await self._give_up(job, "undeliverable")
+                await reply.fail(NotDelivered())
         except Exception:
             log.exception("job %s", job.id)
-            with suppress(SQLAlchemyError, IllegalTransition):
-                await self._jobs.mark(job, "failed", error_code="unexpected")
+            await self._give_up(job, "unexpected")
             await reply.fail(UnexpectedError())
         else:
             await self._settle(result)
+
+    async def _give_up(self, job: Job, error_code: str) -> None:
+        """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
+        with suppress(SQLAlchemyError, IllegalTransition, OSError):
+            failed = await self._jobs.mark(job, "failed", error_code=error_code)
+            current = await self._jobs.get(failed.id)
+            await self._pictures.delete(current.images if current else ())
 
     async def _settle(self, result: GenerationResult) -> None:
         """The member has the pictures; if this cannot be recorded they come once more after a restart."""

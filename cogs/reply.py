@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -35,6 +37,16 @@ DELIVERY_ATTEMPTS = 6
 TOKEN_GONE = {50027, 10015, 10062}
 """Codes for a webhook token that is expired or unknown."""
 MESSAGE_GONE = 10008
+TOO_LARGE, TOO_MANY_REQUESTS, SERVER_ERROR = 413, 429, 500
+
+SMALLEST_LIMIT = 16 * 1024
+FORM_OVERHEAD = 16 * 1024
+"""Bytes of a multipart request beside its files: the settings and alt texts."""
+
+
+def usable(limit: int) -> int:
+    """What is left of an upload limit for the files themselves."""
+    return max(limit - FORM_OVERHEAD, limit // 2)
 
 
 class DiscordReply:
@@ -55,6 +67,7 @@ class DiscordReply:
         self._progress_changed = asyncio.Event()
         self._progress_ended = asyncio.Event()
         self._editor: asyncio.Task[None] | None = None
+        self._progress_removed = False
 
     # --- progress ---
 
@@ -98,8 +111,8 @@ class DiscordReply:
         await self._stop_progress()
         text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
         try:
-            await self._edit_original(content=text, view=None, attachments=[])
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as problem:
+            await self._persist(lambda: self._edit_original(content=text, view=None, attachments=[]))
+        except (discord.HTTPException, Undeliverable) as problem:
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
     async def deliver(self, result: GenerationResult) -> None:
@@ -110,32 +123,41 @@ class DiscordReply:
         """
         await self._stop_progress()
         limit = self._job.origin.attachment_size_limit
-        messages = await asyncio.to_thread(pack_uploads, result.images, limit)
+        messages = await asyncio.to_thread(pack_uploads, result.images, usable(limit))
         sent = 0
-        for attempt in range(DELIVERY_ATTEMPTS):
+        while sent < len(messages):
             try:
-                while sent < len(messages):
-                    await self._send(result, messages[sent], is_first=sent == 0)
-                    sent += 1
-                return
+                await self._persist(partial(self._send, result, messages[sent], is_first=sent == 0))
+                sent += 1
             except discord.HTTPException as error:
                 if error.code == MESSAGE_GONE:
                     log.info("job %s: its message was deleted; nothing is delivered", self._job.id)
                     return
-                if error.status == 413:
-                    limit //= 2
-                    images = [
-                        image for message in messages[sent:] for image in self._images_of(result, message)
-                    ]
-                    messages[sent:] = await asyncio.to_thread(pack_uploads, images, limit)
-                elif error.status != 429 and error.status < 500:
-                    raise Undeliverable(str(error)) from error
+                if error.status != TOO_LARGE or limit < SMALLEST_LIMIT:
+                    raise Undeliverable(str(error), permanent=True) from error
+                limit //= 2
+                images = [image for message in messages[sent:] for image in self._images_of(result, message)]
+                messages[sent:] = await asyncio.to_thread(pack_uploads, images, usable(limit))
+
+    async def _persist(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Send, and send again while Discord is away or busy; what it refuses is raised at once.
+
+        Raises:
+            discord.HTTPException: a refusal that would be the same the next time.
+            Undeliverable: Discord stayed away.
+        """
+        for attempt in range(DELIVERY_ATTEMPTS):
+            try:
+                return await send()
+            except discord.HTTPException as error:
+                if error.status != TOO_MANY_REQUESTS and error.status < SERVER_ERROR:
+                    raise
                 problem: Exception = error
             except (aiohttp.ClientError, OSError) as error:
                 problem = error
-            log.warning("job %s: delivery attempt %d: %s", self._job.id, attempt + 1, problem)
+            log.warning("job %s: attempt %d to answer: %s", self._job.id, attempt + 1, problem)
             await asyncio.sleep(2.0**attempt / 2)
-        raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts")
+        raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts", permanent=False)
 
     @staticmethod
     def _images_of(result: GenerationResult, message: list[Upload]) -> list[Image]:
@@ -167,6 +189,12 @@ class DiscordReply:
         text = self._t("<@{user_id}> your picture is ready.", user_id=origin.user_id)
         none = discord.AllowedMentions.none()
         channel = self._bot.get_partial_messageable(origin.channel_id)
+        if origin.message_id is not None and not self._progress_removed:
+            # The old message would show its bar and button for ever.
+            self._progress_removed = True
+            with suppress(discord.HTTPException):
+                old = channel.get_partial_message(origin.message_id)
+                await old.edit(content=text, view=None, attachments=[], allowed_mentions=none)
         try:
             await channel.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
         except (discord.Forbidden, discord.NotFound):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, locale_str
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_CHOICES, MAX_CHOICE_NAME = 25, 100
 ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION = 40060, 10062
+DEFER_ATTEMPTS = 2
 
 
 class TrinArt(commands.Cog):
@@ -149,16 +150,27 @@ def _choice(name: str, value: str) -> Choice[str]:
 
 
 async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
-    """Show "thinking"; None when somebody has answered this interaction or Discord waits no longer."""
-    try:
-        response: discord.InteractionCallbackResponse[Any] | None = await interaction.response.defer(
-            thinking=True
-        )
-    except discord.HTTPException as error:
-        if error.code not in (ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION):
-            raise
-        log.warning("interaction %s cannot be answered: %s", interaction.id, error)
-        return None
+    """Show "thinking"; None when Discord waits no longer.
+
+    An answer that says "acknowledged already" can mean that our own acknowledgement arrived and its
+    confirmation was lost, so it is no reason to stop: a real second delivery of an interaction is told
+    apart by its id when the job is recorded.
+    """
+    message_id: int | None = None
+    for _ in range(DEFER_ATTEMPTS):
+        try:
+            response = await interaction.response.defer(thinking=True)
+            message_id = response.message_id if response is not None else None
+            break
+        except (aiohttp.ClientError, OSError) as error:
+            log.warning("interaction %s: %s", interaction.id, error)
+        except discord.HTTPException as error:
+            if error.code == UNKNOWN_INTERACTION:
+                log.warning("interaction %s came too late: %s", interaction.id, error)
+                return None
+            if error.code != ALREADY_ACKNOWLEDGED:
+                raise
+            break
     return Origin(
         interaction_id=interaction.id,
         interaction_token=interaction.token,
@@ -166,7 +178,7 @@ async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
         guild_id=interaction.guild_id,
         channel_id=interaction.channel_id,
         user_id=interaction.user.id,
-        message_id=response.message_id if response is not None else None,
+        message_id=message_id or (await interaction.original_response()).id,
         locale=interaction.locale.value,
         attachment_size_limit=interaction.filesize_limit,
     )

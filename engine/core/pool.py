@@ -111,6 +111,8 @@ class Worker:
         except OSError as error:
             log.error("worker %s could not be started: %s", self.device, error)
             return False
+        if self._draining:  # asked to end while the process was being made
+            self.kill()
         was_ready = False
         try:
             async for message in self._channel:

@@ -292,7 +292,7 @@ def progress_edits(env: simcord.Env, since: int = 0) -> list[str]:
 
 @contextmanager
 def interactions_with(**changes: Any) -> Iterator[None]:
-    """Every interaction meanwhile carries these fields, such as `locale="ja"`, which simcord cannot choose."""
+    """Every interaction meanwhile carries these fields, such as `locale="ja"`, instead of simcord's."""
     real = simcord.interactions.base_payload
 
     def changed(backend: Any, **arguments: Any) -> tuple[Any, dict[str, Any]]:
@@ -314,5 +314,3 @@ def request_of(row: JobRow) -> GenerationRequest:
 def is_japanese(text: str) -> bool:
     """Whether a text has kana or kanji in it."""
     return any("\u3040" <= character <= "\u30ff" or "\u4e00" <= character <= "\u9fff" for character in text)
-
-

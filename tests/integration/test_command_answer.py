@@ -281,3 +281,18 @@ async def test_pictures_too_large_for_the_server_come_smaller(world: World) -> N
     assert attachment.filename == "trinart-3.webp"
     assert attachment.size <= 1_500_000
     assert "Seed: 3" in read_parameters(await attachment.read())
+
+
+async def test_pictures_too_large_for_one_message_come_in_several(world: World) -> None:
+    """The settings are with the first, and none of them pings anybody."""
+    first = len(world.env.http_requests)
+    with interactions_with(attachment_size_limit=1_500_000):
+        result = await world.ask(prompt="big noise @everyone", seed="3", images=2)
+        message = await world.answer_to(result)
+    [second] = result.followups
+    names = [attachment.filename for part in (message, second) for attachment in part.attachments]
+    assert names == ["trinart-3.webp", "trinart-4.webp"]
+    assert len(message.embeds) == 1
+    assert second.embeds == []
+    assert all(body["allowed_mentions"] == {"parse": []} for body in sent_messages(world.env, first))
+    assert (await world.last_job()).state == "delivered"

@@ -230,7 +230,10 @@ async def test_cancelling_after_the_end_does_nothing(engine: Engine) -> None:
 
 
 async def test_leaving_the_stream_cancels_the_job(engine: Engine) -> None:
-    async with asyncio.timeout(PATIENCE), aclosing(engine.client.submit("left", make_request("slow"))) as events:
+    async with (
+        asyncio.timeout(PATIENCE),
+        aclosing(engine.client.submit("left", make_request("slow"))) as events,
+    ):
         async for event in events:
             if isinstance(event, Progress):
                 break
