@@ -70,10 +70,18 @@ class Worker:
         return sum(job.request.num_images_per_prompt for job in self.jobs.values())
 
     def has_room_for(self, job: Job) -> bool:
-        """Whether the job could join the next batch: one batch is being drawn, one may wait."""
+        """Whether the job could join the next batch: one batch is being drawn, one may wait.
+
+        A job that was on a worker when it died shares its next worker with nobody: if it is the cause,
+        it takes no other job down with it again.
+        """
         if self.card is None or self._draining:
             return False
-        return not self.jobs or self.load + job.request.num_images_per_prompt <= 2 * self._max_batch_size
+        if not self.jobs:
+            return True
+        if any(each.lost_workers for each in (job, *self.jobs.values())):
+            return False
+        return self.load + job.request.num_images_per_prompt <= 2 * self._max_batch_size
 
     def assign(self, job: Job) -> None:
         """Hand a job over; it is this worker's until its terminal event or the worker's death."""

@@ -250,6 +250,25 @@ async def test_a_job_that_fails_says_so_where_the_picture_was_to_be(
     assert world.picture_files() == []
 
 
+@pytest.mark.parametrize("locale", ["en-US", "ja"])
+async def test_a_picture_that_discord_refuses_for_good_is_not_tried_again(
+    world: World, steps: Steps, monkeypatch: pytest.MonkeyPatch, locale: str
+) -> None:
+    """Its own word filter, for example: the member hears that it was not taken here."""
+    monkeypatch.setattr(cogs.reply, "PROGRESS_SECONDS", 3600.0)
+    with interactions_with(locale=locale):
+        result = await start_drawing(world)
+    world.env.inject_error("PATCH", "/webhooks/*/messages/*", status=403, code=200000)
+    steps.release("all")
+    message = await world.answer_to(result)
+    assert is_japanese(message.content) == (locale == "ja")
+    assert "Discord" in message.content
+    assert buttons(message) == []
+    row = await world.last_job()
+    assert (row.state, row.error_code, row.interaction_token) == ("failed", "undeliverable", None)
+    assert world.picture_files() == []
+
+
 async def test_a_failure_does_not_hurt_others_in_its_batch(world: World, steps: Steps) -> None:
     """Drawn one by one after the batch has failed, so that only the guilty job does."""
     first = await start_drawing(world)

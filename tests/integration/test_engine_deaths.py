@@ -145,8 +145,9 @@ async def test_the_engine_ends_while_a_worker_is_being_replaced(tmp_path: Path) 
 
 async def test_a_killed_engine_is_started_again_and_its_jobs_finish(tmp_path: Path) -> None:
     async with running_engine(tmp_path, devices="cpu*2") as engine:
+        await engine.wait_for_workers(2)
         jobs = engine.submit_all(["a slow cat"] * 5)
-        await jobs[-1].seen(Progress)
+        await asyncio.gather(*(job.seen(Progress) for job in jobs[:2]))
         first_life, orphans = engine.process, engine.workers()
         first_life.kill()
         await gone([first_life, *orphans])
