@@ -34,7 +34,7 @@ from bot.errors import (
 from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
 from bot.pictures import PictureStore
 from bot.presets import GenerationOptions, PresetBook
-from engine.client import EngineClient
+from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
     EngineReady,
@@ -222,6 +222,8 @@ class GenerationService:
             await reply.deliver(result)
         except MemberError as error:
             await reply.fail(error)
+        except EngineClosed:
+            log.info("job %s waits for the next start", job.id)
         except Undeliverable as error:
             log.warning("job %s: its pictures could not be delivered: %s", job.id, error)
             if error.permanent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def main() -> None:
         max_batch_size=args.max_batch_size,
         worker_module=args.worker_module,
     )
-    asyncio.run(EngineCore(options).serve(socket.socket(fileno=args.fd)))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(EngineCore(options).serve(socket.socket(fileno=args.fd)))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from engine.protocol import (
     BotToEngine,
     Cancel,
@@ -46,7 +48,13 @@ EngineStatus = EngineStarting | EngineReady | EngineUnavailable
 @dataclass
 class _Outstanding:
     request: GenerationRequest
-    events: asyncio.Queue[JobEvent] = field(default_factory=lambda: asyncio.Queue[JobEvent]())
+    cancelled: bool = False
+    events: asyncio.Queue[JobEvent | None] = field(default_factory=lambda: asyncio.Queue[JobEvent | None]())
+    """None when the client was closed."""
+
+
+class EngineClosed(Exception):
+    """The client was closed before the job ended; another engine can do it again."""
 
 
 class EngineClient:
@@ -101,9 +109,15 @@ class EngineClient:
             try:
                 await asyncio.wait_for(asyncio.shield(self._supervisor), grace)
             except TimeoutError:
-                if self._process is not None:
-                    self._process.kill()
+                await self._end_by_force()
                 await self._supervisor
+        for job in self._jobs.values():
+            job.events.put_nowait(None)
+
+    async def _end_by_force(self) -> None:
+        if (process := self._process) is not None and process.returncode is None:
+            process.terminate()  # the engine then kills its workers, also those that hang
+            await stop(process, grace=2)
 
     async def wait_until(self, predicate: Callable[[EngineStatus], bool]) -> EngineStatus:
         """Wait until the status is as wanted, and return it."""
@@ -119,13 +133,25 @@ class EngineClient:
         """Give a job to the engine and yield its events; the last one is its one terminal event.
 
         Leaving the iteration early cancels the job.
+
+        Raises:
+            EngineClosed: the client was closed before the job ended.
+            ValueError: a job of this id is running.
         """
+        if job_id in self._jobs:
+            raise ValueError(f"job {job_id} is running already")
+        submit = Submit(job_id, request)
+        # Text that is no Unicode cannot be sent: that is told here, to the one who asked, and not to the
+        # supervisor when it submits all jobs to a new engine.
+        msgspec.msgpack.encode(submit)
         job = self._jobs[job_id] = _Outstanding(request)
-        self._send(Submit(job_id, request))
+        self._send(submit)
         ended = False
         try:
             while not ended:
                 event = await job.events.get()
+                if event is None:
+                    raise EngineClosed(job_id)
                 ended = isinstance(event, TerminalEvent)
                 yield event
         finally:
@@ -135,7 +161,9 @@ class EngineClient:
 
     def cancel(self, job_id: str) -> None:
         """Ask for an end; the job's stream then ends with `Cancelled`, or with what came first."""
-        self._send(Cancel(job_id))
+        if (job := self._jobs.get(job_id)) is not None:
+            job.cancelled = True  # remembered in case the engine dies before it answers
+            self._send(Cancel(job_id))
 
     def _send(self, message: BotToEngine) -> None:
         # Without a channel the engine is being started: all outstanding jobs are submitted when it is.
@@ -165,6 +193,10 @@ class EngineClient:
             return
         for job_id, job in self._jobs.items():
             channel.send(Submit(job_id, job.request))
+            if job.cancelled:
+                channel.send(Cancel(job_id))
+        if self._closing.is_set():
+            channel.send(Drain())  # `close` came while the process was being started
         self._channel = channel
         try:
             async for message in channel:
@@ -174,7 +206,8 @@ class EngineClient:
                     job.events.put_nowait(message)
         except FrameError as error:
             log.error("the engine sent garbage (%s); replacing it", error)
-            self._process.kill()
+            if self._process.returncode is None:
+                self._process.kill()
         finally:
             self._channel = None
             await channel.close()

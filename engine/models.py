@@ -59,7 +59,7 @@ def read_model(folder: Path) -> ModelCard:
     for component, patterns in COMPONENTS.items():
         for pattern in patterns:
             files = sorted((folder / component).glob(pattern))
-            if not files or any(file.stat().st_size == 0 for file in files):
+            if not files or any(not file.is_file() or file.stat().st_size == 0 for file in files):
                 raise ModelError(f"The model folder {folder} has no {component}/{pattern}: install it again.")
             if pattern.endswith(".json"):
                 _read_json(files[0])
@@ -72,10 +72,12 @@ def _read_card(folder: Path) -> ModelCard:
         return ModelCard(name=folder.name, sizes=SD1_SIZES)
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
-    except msgspec.DecodeError as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}.") from error
     if not card.sizes or any(side <= 0 or side % 8 for size in card.sizes.values() for side in size):
         raise ModelError(f"{path} offers no size, or one that is no multiple of 8.")
+    if card.view_scale < 1 or card.default_steps < 1:
+        raise ModelError(f"{path} has a view_scale or default_steps below 1.")
     return card
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-_DEVICE = re.compile(r"(cpu|cuda:\d+)(?:\*(\d{1,2}))?")
+_DEVICE = re.compile(r"(cpu|cuda:[0-9]+)(?:\*([1-9][0-9]?))?")
 
 
 class DeviceError(Exception):
@@ -24,7 +24,7 @@ def parse_devices(setting: str) -> list[str]:
     devices: list[str] = []
     for part in setting.replace(" ", "").split(","):
         match = _DEVICE.fullmatch(part)
-        if match is None or match[2] == "0":
+        if match is None:
             raise DeviceError(
                 f"TRINART_DEVICES is {setting!r}: it must be auto, "
                 "or a list such as cpu, cpu*2 or cuda:0,cuda:1."

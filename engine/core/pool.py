@@ -35,6 +35,7 @@ class Job:
         self.request = request
         self.worker: Worker | None = None
         self.lost_workers = 0
+        self.cancelled = False
         self.announced_position = 0
 
 
@@ -119,8 +120,8 @@ class Worker:
         except OSError as error:
             log.error("worker %s could not be started: %s", self.device, error)
             return False
-        if self._draining:  # asked to end while the process was being made
-            self.kill()
+        if self._draining:
+            self.kill()  # `drain` came while this process was being started, and could not reach it
         was_ready = False
         try:
             async for message in self._channel:
@@ -135,7 +136,7 @@ class Worker:
                         listener.worker_event(self, message)
         except FrameError as error:
             log.error("worker %s: %s; replacing it", self.device, error)
-            self._process.kill()
+            self.kill()
         finally:
             channel, self._channel, self.card = self._channel, None, None
             await channel.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 from collections import deque
@@ -73,6 +74,10 @@ class EngineCore:
     async def serve(self, sock: socket.socket) -> None:
         """Work until the bot drains the engine or closes the connection."""
         self._channel = await Channel.open(sock, BotToEngine)
+        serving = asyncio.current_task()
+        assert serving is not None
+        # From a bot that will not wait for a worker that hangs.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
         try:
             await self._start_workers()
             await self._receive()
@@ -136,10 +141,12 @@ class EngineCore:
         if job is None:
             return  # it has ended meanwhile, and the bot knows or is about to hear
         if job.worker is not None:
+            job.cancelled = True  # remembered in case the worker dies before it answers
             job.worker.send(Cancel(job_id))
             return
         self._queue.remove(job)
         self._end(job, Cancelled(job_id))
+        self._place()
 
     def _place(self) -> None:
         """Hand queued jobs, oldest first, to the workers with the least to do."""
@@ -212,7 +219,9 @@ class EngineCore:
             job.worker = None
             job.announced_position = 0
             job.lost_workers += 1
-            if job.lost_workers >= MAX_LOST_WORKERS:
+            if job.cancelled:
+                self._end(job, Cancelled(job.job_id))
+            elif job.lost_workers >= MAX_LOST_WORKERS:
                 self._fail(job, "worker_lost", f"{job.lost_workers} workers died drawing it")
             else:
                 self._queue.appendleft(job)
