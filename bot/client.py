@@ -56,7 +56,7 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
             log.error("command %s failed", name, exc_info=cause)
             cause = UnexpectedError()
         try:
-            await interaction.client.answer_privately(interaction, cause.text(interaction.locale.value))
+            await interaction.client.refuse(interaction, cause.text(interaction.locale.value))
         except (discord.HTTPException, aiohttp.ClientError, OSError):
             log.exception("an error could not be told to the member")
 
@@ -90,14 +90,17 @@ class TrinArtBot(commands.Bot):
         """Discord may say this more than once."""
         log.info("connected to Discord as %s, in %d servers", self.user, len(self.guilds))
 
-    async def answer_privately(self, interaction: discord.Interaction[Any], text: str) -> None:
-        """An answer that only the member sees, also after a public "thinking"."""
-        if not interaction.response.is_done():
-            await interaction.response.send_message(text, ephemeral=True)
-            return
-        # A deferred answer cannot become private: it is taken away, and a private one put in its place.
-        await interaction.delete_original_response()
-        await interaction.followup.send(text, ephemeral=True)
+    async def refuse(
+        self, interaction: discord.Interaction[Any], text: str, file: discord.File | None = None
+    ) -> None:
+        """An answer that only the member sees; after a public "thinking", which cannot become private,
+        the text alone in its place."""
+        if interaction.response.is_done():
+            await interaction.edit_original_response(content=text.partition("\n\n")[0])
+        else:
+            await interaction.response.send_message(
+                text, file=file if file is not None else discord.utils.MISSING, ephemeral=True
+            )
 
 
 def use_endpoints(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.database.session import Database, head_revision
+from bot.database.session import Database, head_revision, is_known
 from bot.errors import OperatorError
 from bot.settings import Settings
 from engine.client import EngineClient
@@ -82,8 +82,9 @@ async def _database(settings: Settings) -> Finding:
             revision = await database.revision()
     except Exception as error:  # whatever a driver raises is the finding
         return Finding("Database", False, f"cannot be opened: {error}")
-    head = head_revision()
-    return Finding("Database", True, f"revision {revision or 'base'} of {head}")
+    if not is_known(revision):
+        return Finding("Database", False, f"revision {revision} is of a newer version of the bot")
+    return Finding("Database", True, f"revision {revision or 'base'} of {head_revision()}")
 
 
 async def _model(settings: Settings) -> Finding:

@@ -47,6 +47,9 @@ class FileReply:
         """Keep the error for the exit code."""
         self.error = error
 
+    def close(self) -> None:
+        """Nothing goes on in the background."""
+
 
 async def generate_to_file(
     settings: Settings, options: GenerationOptions, out: Path, console: Console

@@ -109,6 +109,10 @@ class Reply(Protocol):
         """Tell the member that there will be no picture. Does not raise."""
         ...
 
+    def close(self) -> None:
+        """The run is over, or was cut short: nothing may go on in the background."""
+        ...
+
 
 class GenerationService:
     """Takes requests and brings each accepted one to its end, whatever dies on the way."""
@@ -235,6 +239,8 @@ class GenerationService:
             await reply.fail(UnexpectedError())
         else:
             await self._settle(result)
+        finally:
+            reply.close()
 
     async def _give_up(self, job: Job, error_code: str) -> None:
         """End a job without pictures; if that cannot be recorded, the next start tries the job again."""

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from bot.database.models import GuildSettingsRow, ImageRow, JobRow
@@ -116,9 +117,12 @@ class JobStore:
             locale=origin.locale,
             attachment_size_limit=origin.attachment_size_limit,
         )
+
+        async def insert(session: AsyncSession) -> None:
+            session.add(row)
+
         try:
-            async with self._database.session() as session:
-                session.add(row)
+            await self._database.write(insert)
         except IntegrityError as error:
             raise DuplicateInteraction(str(origin.interaction_id)) from error
         return job
@@ -136,7 +140,8 @@ class JobStore:
             values["delivered_at"] = datetime.now(UTC)
         elif state in ENDED:
             values["finished_at"] = datetime.now(UTC)
-        async with self._database.session() as session:
+
+        async def change(session: AsyncSession) -> None:
             changed = await session.execute(
                 update(JobRow)
                 .where(JobRow.id == job.id, JobRow.state.in_(BEFORE[state]))
@@ -145,13 +150,16 @@ class JobStore:
             )
             if changed.one_or_none() is None:
                 raise IllegalTransition(f"job {job.id} cannot become {state}")
+
+        await self._database.write(change)
         return replace(job, state=state)
 
     async def succeed(
         self, job: Job, images: Sequence[StoredImage], *, seconds: float, card: ModelCard
     ) -> Job:
         """Record the pictures and enter `succeeded`, in one transaction."""
-        async with self._database.session() as session:
+
+        async def record(session: AsyncSession) -> None:
             row = await session.get_one(JobRow, job.id, options=[selectinload(JobRow.images)])
             if row.state not in BEFORE["succeeded"]:
                 raise IllegalTransition(f"job {job.id} is {row.state}, it cannot become succeeded")
@@ -170,6 +178,8 @@ class JobStore:
                 )
                 for position, image in enumerate(images)
             ]
+
+        await self._database.write(record)
         return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
 
     async def get(self, job_id: str) -> Job | None:

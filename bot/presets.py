@@ -127,7 +127,9 @@ def find_sizes(text: str, card: ModelCard) -> dict[str, tuple[int, int]]:
     """The model's sizes whose name or WxH contains what was typed so far."""
     typed = _normal_size(text)
     return {
-        name: size for name, size in card.sizes.items() if typed in name or typed in f"{size[0]}x{size[1]}"
+        name: size
+        for name, size in card.sizes.items()
+        if typed in _normal_size(name) or typed in f"{size[0]}x{size[1]}"
     }
 
 
@@ -169,7 +171,7 @@ def _find_size(name: str | None, card: ModelCard) -> tuple[int, int]:
         return next(iter(card.sizes.values()))
     wanted = _normal_size(name)
     for offered, (width, height) in card.sizes.items():
-        if wanted in (offered, f"{width}x{height}"):
+        if wanted in (_normal_size(offered), f"{width}x{height}"):
             return width, height
     offered = ", ".join(f"{label} ({width}x{height})" for label, (width, height) in card.sizes.items())
     raise SizeNotOffered(size=_quoted(name), offered=offered)

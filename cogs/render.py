@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Sequence
 
 import discord
@@ -60,16 +61,23 @@ def alt_text(result: GenerationResult, t: Translate) -> str:
     return clip(t("AI-generated anime picture: {prompt}", prompt=result.job.request.prompt), MAX_ALT_TEXT)
 
 
-def refusal_text(text: str, prompt: str, t: Translate) -> str:
-    """A refusal, with the prompt under it so that nobody has to type it again."""
-    shown = plain(" ".join(prompt.split()))
-    quote = "\n\n" + t("Your prompt was:") + "\n>>> " + shown
-    return clip(text, MAX_CONTENT) if not shown or len(text + quote) > MAX_CONTENT else text + quote
+def refusal(text: str, prompt: str, t: Translate) -> tuple[str, discord.File | None]:
+    """A refusal that gives the prompt back, so that nobody has to type it again: quoted, or as a file."""
+    # What cannot be seen is often what was refused; it does not come back.
+    visible = "".join(char for char in prompt if char.isspace() or unicodedata.category(char)[0] != "C")
+    visible = " ".join(visible.split())
+    if not visible:
+        return clip(text, MAX_CONTENT), None
+    heading = t("Your prompt was:")
+    quote = f"{text}\n\n{heading}\n>>> {plain(visible)}"
+    if len(quote) <= MAX_CONTENT:
+        return quote, None
+    return clip(text, MAX_CONTENT), discord.File(io.BytesIO(visible.encode()), "prompt.txt")
 
 
 def plain(text: str) -> str:
-    """Text as it was typed: no Markdown, no mention takes effect."""
-    return escape_mentions(escape_markdown(text))
+    """Text as it was typed: no Markdown, mention, timestamp or emoji code takes effect."""
+    return escape_mentions(escape_markdown(text).replace("<", "\\<"))
 
 
 def clip(text: str, limit: int) -> str:

@@ -104,6 +104,11 @@ class DiscordReply:
         if self._editor is not None:
             await self._editor
 
+    def close(self) -> None:
+        """Leave the message as it is: the bot is going away, and the next one takes the job up."""
+        if self._editor is not None:
+            self._editor.cancel()
+
     # --- the end ---
 
     async def fail(self, error: MemberError) -> None:
@@ -111,7 +116,7 @@ class DiscordReply:
         await self._stop_progress()
         text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
         try:
-            await self._persist(lambda: self._edit_original(content=text, view=None, attachments=[]))
+            await self._persist(partial(self._say, text))
         except (discord.HTTPException, Undeliverable) as problem:
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
@@ -189,12 +194,11 @@ class DiscordReply:
         text = self._t("<@{user_id}> your picture is ready.", user_id=origin.user_id)
         none = discord.AllowedMentions.none()
         channel = self._bot.get_partial_messageable(origin.channel_id)
-        if origin.message_id is not None and not self._progress_removed:
+        if not self._progress_removed:
             # The old message would show its bar and button for ever.
             self._progress_removed = True
             with suppress(discord.HTTPException):
-                old = channel.get_partial_message(origin.message_id)
-                await old.edit(content=text, view=None, attachments=[], allowed_mentions=none)
+                await self._edit_original(content=text, view=None, attachments=[])
         try:
             await channel.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
         except (discord.Forbidden, discord.NotFound):
@@ -203,11 +207,25 @@ class DiscordReply:
             user = await self._bot.fetch_user(origin.user_id)
             await user.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
 
+    async def _say(self, text: str) -> None:
+        """Put a text where the progress was."""
+        try:
+            await self._edit_original(content=text, view=None, attachments=[])
+        except discord.HTTPException as error:
+            if error.code not in TOKEN_GONE or self._webhook is None:
+                raise
+            self._webhook = None
+            await self._edit_original(content=text, view=None, attachments=[])
+
     async def _edit_original(self, **changes: Any) -> None:
-        if self._webhook is None or self._job.origin.message_id is None:
-            return
-        await self._webhook.edit_message(
-            self._job.origin.message_id,
-            allowed_mentions=discord.AllowedMentions.none(),
-            **changes,
-        )
+        """Edit the answer through the interaction; after its 15 minutes, as the bot's own message."""
+        origin = self._job.origin
+        assert origin.channel_id is not None
+        assert origin.message_id is not None
+        none = discord.AllowedMentions.none()
+        if self._webhook is not None:
+            await self._webhook.edit_message(origin.message_id, allowed_mentions=none, **changes)
+        else:
+            channel = self._bot.get_partial_messageable(origin.channel_id)
+            message = channel.get_partial_message(origin.message_id)
+            await message.edit(allowed_mentions=none, **changes)

@@ -16,7 +16,7 @@ from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
 from cogs.cancel import CancelButton
-from cogs.render import refusal_text
+from cogs.render import refusal
 from cogs.reply import DiscordReply
 
 log = logging.getLogger(__name__)
@@ -110,8 +110,7 @@ class TrinArt(commands.Cog):
             return
         except MemberError as error:
             locale = interaction.locale.value
-            text = refusal_text(error.text(locale), prompt, translator(locale))
-            await self.bot.answer_privately(interaction, text)
+            await self.bot.refuse(interaction, *refusal(error.text(locale), prompt, translator(locale)))
             return
         service.start(job, DiscordReply(self.bot, job))
 

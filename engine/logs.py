@@ -33,6 +33,8 @@ def configure_logging(level: str | None = None) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Below INFO discord.py logs whole events, with prompts and the tokens of interactions.
+    logging.getLogger("discord").setLevel(max(logging.INFO, logging.getLogger().level))
     # These log every request or query below WARNING; tokens are part of request paths.
     for noisy in ("discord.http", "discord.webhook", "aiosqlite", "alembic", "httpx", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

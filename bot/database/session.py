@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
@@ -64,8 +66,28 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
+    async def write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Run `work` in one transaction, to its end even if the caller is cancelled meanwhile.
+
+        A write that is cut off in the middle leaves SQLite locked for the rest of the process.
+        """
+
+        async def transaction() -> None:
+            async with self.session() as session:
+                await work(session)
+
+        task = asyncio.create_task(transaction())
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
     async def upgrade(self, revision: str = "head") -> None:
         """Apply migrations. Refuses a database that a newer version of the bot has used."""
+        if (path := self.url.database) and self.url.get_backend_name() == "sqlite":
+            with suppress(OSError):  # opening the file says what is wrong
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
         async with self._connection() as connection:
             await connection.run_sync(_check_not_newer)
             await connection.run_sync(_migrate, command.upgrade, revision)
@@ -89,13 +111,16 @@ class Database:
     async def _connection(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for migrations; the host hears in one sentence why there is none."""
         try:
-            if (path := self.url.database) and self.url.get_backend_name() == "sqlite":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
             async with self._engine.connect() as connection:
                 yield connection
+        except CommandError as error:
+            raise OperatorError(f"The database cannot be moved to that revision: {error}.") from error
         except (OSError, DBAPIError) as error:
             reason = getattr(error, "orig", None) or error
-            raise OperatorError(f"The database {self.url!r} cannot be used: {reason}.") from error
+            # Not the code for a mistake in the settings: a server may come up a minute later.
+            raise OperatorError(
+                f"The database {self.url!r} cannot be used: {reason}.", exit_code=1
+            ) from error
 
 
 def head_revision() -> str | None:
@@ -114,11 +139,16 @@ def _current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def is_known(revision: str | None) -> bool:
+    """Whether a database at this revision was made by this version of the bot or an older one."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return revision is None or revision in known
+
+
 def _check_not_newer(connection: Connection) -> None:
     current = _current_revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     connection.rollback()
-    if current is not None and current not in known:
+    if not is_known(current):
         raise OperatorError(
             f"The database is at revision {current}, which this version of the bot does not know: "
             "it was used by a newer version. Install that version, or restore a backup."

@@ -49,7 +49,7 @@ async def test_fifty_jobs_at_once_share_calls_and_all_finish(engine: Engine) -> 
     ends = await finished(jobs)
     # The time of a call is the time of all that shared it.
     calls = {end.seconds for end in ends}
-    assert len(calls) <= 20
+    assert len(calls) < len(ends)
     assert len({end.images[0].png for end in ends}) == 50
 
 
