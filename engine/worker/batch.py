@@ -34,9 +34,14 @@ class Batch:
     is_cancelled: Callable[[str], bool]
 
 
-def batch_key(request: GenerationRequest) -> tuple[Any, ...]:
-    """What one pipeline call cannot vary: only prompts and seeds are rows of a batch."""
+def batch_key(request: GenerationRequest, chunks: int) -> tuple[Any, ...]:
+    """What one pipeline call cannot vary: only prompts and seeds are rows of a batch.
+
+    `chunks` is how many chunks of tokens the request's prompts need. Filling shorter prompts up would
+    change their pictures, so they share no call with longer ones.
+    """
     return (
+        chunks,
         request.height,
         request.width,
         request.num_inference_steps,
@@ -45,7 +50,9 @@ def batch_key(request: GenerationRequest) -> tuple[Any, ...]:
     )
 
 
-def take_batch(waiting: list[Assign], max_batch_size: int) -> list[Assign]:
+def take_batch(
+    waiting: list[Assign], max_batch_size: int, count_chunks: Callable[[GenerationRequest], int]
+) -> list[Assign]:
     """Remove from `waiting` its oldest job and those that can share its call, oldest first.
 
     A job with more images than `max_batch_size` goes alone.
@@ -53,8 +60,9 @@ def take_batch(waiting: list[Assign], max_batch_size: int) -> list[Assign]:
     first = waiting.pop(0)
     batch = [first]
     size = first.request.num_images_per_prompt
+    key = batch_key(first.request, count_chunks(first.request))
     for job in list(waiting):
-        if batch_key(job.request) != batch_key(first.request):
+        if batch_key(job.request, count_chunks(job.request)) != key:
             continue
         if size + job.request.num_images_per_prompt <= max_batch_size:
             batch.append(job)

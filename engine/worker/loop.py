@@ -43,6 +43,10 @@ class Pipeline(Protocol):
 
     card: ModelCard
 
+    def count_chunks(self, request: GenerationRequest) -> int:
+        """How many chunks of tokens the prompts of a request need."""
+        ...
+
     def draw(self, batch: Batch) -> list[Drawing]:
         """Draw all jobs of a batch in one call; blocking."""
         ...
@@ -80,7 +84,7 @@ class WorkerLoop:
             os._exit(1)
         self._channel.send(WorkerReady(self._pipeline.card, self._max_batch_size))
         while await self._has_work():
-            await self._draw_or_split(take_batch(self._waiting, self._max_batch_size))
+            await self._draw_or_split(self._take_batch())
         await asyncio.gather(*self._encoding)
         await self._channel.flush()
         receiving.cancel()
@@ -118,6 +122,9 @@ class WorkerLoop:
         for job in [job for job in self._waiting if job.job_id in self._cancelled]:
             self._waiting.remove(job)
             self._end(job.job_id, Cancelled(job.job_id))
+
+    def _take_batch(self) -> list[Assign]:
+        return take_batch(self._waiting, self._max_batch_size, self._pipeline.count_chunks)
 
     async def _draw_or_split(self, jobs: Sequence[Assign]) -> None:
         """Draw a batch; when it fails, draw its jobs one by one so that only the guilty one fails."""

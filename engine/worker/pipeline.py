@@ -18,8 +18,9 @@ from PIL import Image as PillowImage
 from transformers.utils import logging as transformers_logging
 
 from engine.models import read_model
-from engine.protocol import Assign, ModelCard
+from engine.protocol import Assign, GenerationRequest, ModelCard
 from engine.worker.batch import Batch, Drawing, Pixels
+from engine.worker.prompts import PromptEncoder
 from engine.worker.samplers import make_sampler
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class ModelPipeline:
     def __init__(self, pipe: StableDiffusionPipeline, card: ModelCard) -> None:
         self._pipe: Any = pipe
         self._sampler_config = pipe.scheduler.config
+        self._encoder = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         self.card = card
         self._latent_to_rgb = self._fit_latent_to_rgb()
 
@@ -62,16 +64,28 @@ class ModelPipeline:
         pipe.to(device)
         return cls(pipe, msgspec.structs.replace(card, hash=_weights_hash(folder)))
 
+    def count_chunks(self, request: GenerationRequest) -> int:
+        """How many chunks of tokens the prompt and the negative prompt both get."""
+        texts = [request.prompt]
+        if request.guidance_scale > 1:  # else the negative prompt is not used at all
+            texts.append(request.negative_prompt)
+        return max(self._encoder.count_chunks(text) for text in texts)
+
     @torch.inference_mode()
     def draw(self, batch: Batch) -> list[Drawing]:
         """One pipeline call for all images of all jobs; the drawings in the order of the jobs."""
         started = time.monotonic()
         first = batch.jobs[0].request
         rows = [(job.request, i) for job in batch.jobs for i in range(job.request.num_images_per_prompt)]
+        chunks = self.count_chunks(first)
+        prompts = self._encoder.encode([request.prompt for request, _ in rows], chunks)
+        negative_prompts = None
+        if first.guidance_scale > 1:
+            negative_prompts = self._encoder.encode([request.negative_prompt for request, _ in rows], chunks)
         self._pipe.scheduler = make_sampler(first.sampler, self._sampler_config)
         pictures = self._pipe(
-            prompt=[request.prompt for request, _ in rows],
-            negative_prompt=[request.negative_prompt for request, _ in rows],
+            prompt_embeds=prompts,
+            negative_prompt_embeds=negative_prompts,
             # One generator per image, on the CPU: the picture does not depend on the device or on
             # who shares the batch.
             generator=[torch.Generator().manual_seed(request.seed_of(i)) for request, i in rows],

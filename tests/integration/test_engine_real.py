@@ -142,8 +142,21 @@ async def test_a_long_job_shows_previews(engine: Engine) -> None:
     assert await engine.submit("a cat").pictures()
 
 
-async def test_a_prompt_longer_than_the_text_encoder_reads_is_cut(engine: Engine) -> None:
-    assert await engine.submit("a cat " * 500).pictures()
+async def test_the_last_words_of_a_long_prompt_count(engine: Engine) -> None:
+    long = "1girl, smile, " * 60
+    assert (
+        await engine.submit(long + "red hair").pictures()
+        != await engine.submit(long + "blue hair").pictures()
+    )
+
+
+async def test_a_prompt_is_drawn_the_same_beside_a_longer_one(engine: Engine) -> None:
+    """Filling it up to the longer one's length would change it; only rounding may."""
+    (alone,) = await engine.submit("1girl, red hair", seed=3).pictures()
+    jobs = [engine.submit(prompt, seed=3) for prompt in ("smile", "a, " * 200, "1girl, red hair")]
+    (together,) = await jobs[-1].pictures()
+    assert np.abs(pixels_of(alone).astype(int) - pixels_of(together)).max() <= 2
+    await finished(jobs)
 
 
 async def test_a_picture_of_not_a_number_fails_alone(engine: Engine) -> None:
