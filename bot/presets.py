@@ -98,7 +98,7 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         width, height = _find_size(options.size, card)
         baseline = self.anatomy if options.anatomy else ""
         return GenerationRequest(
-            prompt=join_terms(prompt, preset.prompt),
+            prompt=join_terms(prompt, preset.prompt) if preset.prompt else prompt,
             negative_prompt=join_terms(preset.negative, baseline, negative),
             width=width,
             height=height,
