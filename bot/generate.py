@@ -12,15 +12,16 @@ from rich.progress import Progress, TaskID
 
 from bot.app import open_service
 from bot.errors import MemberError, OperatorError
-from bot.generation import GenerationResult, GenerationService, JobProgress
+from bot.generation import GenerationService
 from bot.jobs import Origin
 from bot.presets import GenerationOptions
+from bot.reply import GenerationResult, JobProgress
 from bot.settings import Settings
 from engine.protocol import EngineUnavailable
 
 
 class FileReply:
-    """Implements `bot.generation.Reply` for the command line."""
+    """Implements `bot.reply.Reply` for the command line."""
 
     def __init__(self, out: Path, progress: Progress, task: TaskID) -> None:
         self._out = out

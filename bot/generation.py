@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from dataclasses import replace
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,6 +33,7 @@ from bot.errors import (
 from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
 from bot.pictures import PictureStore
 from bot.presets import GenerationOptions, PresetBook
+from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
@@ -42,76 +42,12 @@ from engine.protocol import (
     Failed,
     Finished,
     GenerationRequest,
-    Image,
-    JobEvent,
     ModelCard,
-    Preview,
     Progress,
-    Queued,
     TerminalEvent,
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobProgress:
-    """How far a job is: `position` in the queue (0 once it left it), then `step` of `steps`."""
-
-    position: int = 0
-    step: int = 0
-    steps: int
-    preview: bytes | None = field(default=None, repr=False)
-
-    def after(self, event: JobEvent) -> JobProgress:
-        """The progress once `event` has happened."""
-        match event:
-            case Queued(_, position):
-                return replace(self, position=position, step=0)
-            case Progress(_, step):
-                return replace(self, position=0, step=step)
-            case Preview(_, png):
-                return replace(self, preview=png)
-            case _:
-                return self
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationResult:
-    """A finished job and its pictures."""
-
-    job: Job
-    images: Sequence[Image]
-    card: ModelCard
-    seconds: float
-
-
-class Undeliverable(Exception):
-    """The pictures could not be handed over: kept for the next start, unless that would not help either."""
-
-    def __init__(self, reason: str, *, permanent: bool) -> None:
-        super().__init__(reason)
-        self.permanent = permanent
-
-
-class Reply(Protocol):
-    """Where the answer to a job goes."""
-
-    def show_progress(self, progress: JobProgress) -> None:
-        """Tell the member how far it is. Returns at once; updates may be left out."""
-        ...
-
-    async def deliver(self, result: GenerationResult) -> None:
-        """Hand the pictures over, or raise `Undeliverable`."""
-        ...
-
-    async def fail(self, error: MemberError) -> None:
-        """Tell the member that there will be no picture. Does not raise."""
-        ...
-
-    def close(self) -> None:
-        """The run is over, or was cut short: nothing may go on in the background."""
-        ...
 
 
 class GenerationService:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import discord
 from discord.utils import escape_markdown, escape_mentions
 
-from bot.generation import GenerationResult, JobProgress
 from bot.i18n import Translate
 from bot.pictures import Upload
+from bot.reply import GenerationResult, JobProgress
 
 BAR_LENGTH = 12
 MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, MAX_ALT_TEXT = 2000, 4096, 1024, 1024

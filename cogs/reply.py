@@ -19,10 +19,10 @@ import discord
 
 from bot.client import TrinArtBot
 from bot.errors import MemberError
-from bot.generation import GenerationResult, JobProgress, Undeliverable
 from bot.i18n import translator
 from bot.jobs import Job
 from bot.pictures import Upload, pack_uploads
+from bot.reply import GenerationResult, JobProgress, Undeliverable
 from cogs.cancel import CancelView
 from cogs.render import MAX_CONTENT, clip, files, progress_text, settings_embed
 from engine.protocol import Image
@@ -50,7 +50,7 @@ def usable(limit: int) -> int:
 
 
 class DiscordReply:
-    """Implements `bot.generation.Reply` for a job that was asked for in Discord."""
+    """Implements `bot.reply.Reply` for a job that was asked for in Discord."""
 
     def __init__(self, bot: TrinArtBot, job: Job) -> None:
         origin = job.origin
