@@ -113,11 +113,8 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 def join_terms(*parts: str) -> str:
     """Join comma-separated texts, leaving out terms that are there already, whatever their case."""
-    kept = [part for part in parts if _split_terms(part)]
-    if len(kept) == 1:
-        return kept[0].strip()
     terms: dict[str, str] = {}
-    for part in kept:
+    for part in parts:
         for term in _split_terms(part):
             terms.setdefault(" ".join(term.split()).casefold(), term)
     return ", ".join(terms.values())

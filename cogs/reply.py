@@ -91,7 +91,7 @@ class DiscordReply:
                     view=CancelView(self._job.id, self._t),
                     attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
                 )
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            except (discord.HTTPException, aiohttp.ClientError, OSError, RuntimeError) as error:
                 log.warning("job %s: progress could not be shown: %s", self._job.id, error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROGRESS_SECONDS):
@@ -160,6 +160,11 @@ class DiscordReply:
                 problem: Exception = error
             except (aiohttp.ClientError, OSError) as error:
                 problem = error
+            except RuntimeError as error:
+                if not self._bot.is_closed():
+                    raise
+                # discord.py's session is closed: the bot is going away, and the next one answers.
+                raise Undeliverable("the bot is closing", permanent=False) from error
             log.warning("job %s: attempt %d to answer: %s", self._job.id, attempt + 1, problem)
             await asyncio.sleep(2.0**attempt / 2)
         raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts", permanent=False)

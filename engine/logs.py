@@ -22,7 +22,10 @@ def configure_logging(level: str | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso"),
     ]
     if sys.stderr.isatty():
-        last: list[structlog.types.Processor] = [structlog.dev.ConsoleRenderer()]
+        last: list[structlog.types.Processor] = [
+            # Not the pretty one, which prints the values of local variables: tokens are among them.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     handler = logging.StreamHandler(sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Generic, Self, TypeVar
@@ -20,6 +21,10 @@ MAX_FRAME = 256 * 1024 * 1024
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing", bound=msgspec.Struct)
+
+
+SECRETS = ("DISCORD_TOKEN", "TRINART_DATABASE_URL")
+"""Environment variables of the bot that no child needs to know."""
 
 
 class FrameError(Exception):
@@ -100,6 +105,7 @@ async def spawn(
             pass_fds=[theirs.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
             stdout=2,
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
             # A Ctrl-C in the terminal is for the bot alone, which then drains the engine in order.
             start_new_session=True,
         )
