@@ -27,7 +27,7 @@ class FileReply:
         self._out = out
         self._progress = progress
         self._task = task
-        self.written: list[Path] = []
+        self.written: list[tuple[Path, int]] = []
         self.error: MemberError | None = None
 
     def show_progress(self, progress: JobProgress) -> None:
@@ -42,7 +42,7 @@ class FileReply:
         for number, image in enumerate(result.images, start=1):
             path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
             await asyncio.to_thread(path.write_bytes, image.png)
-            self.written.append(path)
+            self.written.append((path, image.seed))
 
     async def fail(self, error: MemberError) -> None:
         """Keep the error for the exit code."""
@@ -63,6 +63,8 @@ async def generate_to_file(
     """
     if not out.parent.is_dir():
         raise OperatorError(f"There is no folder {out.parent} to write {out.name} into.")
+    if out.is_dir():
+        raise OperatorError(f"{out} is a folder: name a file, such as {out / 'trinart.png'}.")
     # Errors come back as sentences; the processes' own log lines would tear the progress bar.
     os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
     with tempfile.TemporaryDirectory(prefix="trinart-") as folder:
@@ -91,5 +93,5 @@ async def _draw(
     await service.run(job, reply)
     if reply.error is not None:
         raise OperatorError(reply.error.text("en-US"), exit_code=1)
-    for path in reply.written:
-        console.print(f"{path} (seed {job.request.seed}, {job.request.sampler})", markup=False)
+    for path, seed in reply.written:
+        console.print(f"{path} (seed {seed}, {job.request.sampler})", markup=False)

@@ -255,6 +255,8 @@ class GenerationService:
 
     async def drain(self, *, grace: float) -> None:
         """Take nothing new, give running jobs `grace` seconds, and leave the rest for the next start."""
+        if self._draining:
+            grace = 0.0  # the time was given already
         self._draining = True
         if self._active:
             log.info("waiting for %d jobs", len(self._active))
