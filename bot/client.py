@@ -35,7 +35,7 @@ class CatalogueTranslator(app_commands.Translator):
         self,
         string: locale_str,
         locale: discord.Locale,
-        context: app_commands.TranslationContextTypes,  # noqa: ARG002
+        context: app_commands.TranslationContextTypes,  # noqa: ARG002 — discord.py passes it by position
     ) -> str | None:
         """The string in `locale`; None leaves Discord with the English one."""
         if locale.value.partition("-")[0] not in TRANSLATED:
