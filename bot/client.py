@@ -84,7 +84,21 @@ class TrinArtBot(commands.Bot):
             await self.load_extension(extension)
         if self._sync_guild is not None:
             self.tree.copy_global_to(guild=self._sync_guild)
-        await self.tree.sync(guild=self._sync_guild)
+        await self._sync_commands()
+        # Not before: a bot that ends here must not have begun to answer old jobs.
+        self.dispatch("commands_synced")
+
+    async def _sync_commands(self) -> None:
+        try:
+            await self.tree.sync(guild=self._sync_guild)
+        except discord.Forbidden as error:
+            if self._sync_guild is None:
+                raise
+            raise OperatorError(
+                f"The bot may not set up its commands in server {self._sync_guild.id}: correct "
+                f"TRINART_GUILD_ID, or invite the bot with https://discord.com/oauth2/authorize"
+                f"?client_id={self.application_id}&scope=bot+applications.commands"
+            ) from error
 
     async def on_ready(self) -> None:
         """Discord may say this more than once."""
@@ -115,7 +129,7 @@ async def run_bot(bot: TrinArtBot, token: str) -> None:
     """Log in and serve until closed.
 
     Raises:
-        OperatorError: Discord refuses the token.
+        OperatorError: Discord refuses the token or the commands, or cannot be reached.
     """
     try:
         await bot.start(token)
@@ -127,6 +141,10 @@ async def run_bot(bot: TrinArtBot, token: str) -> None:
     except (aiohttp.ClientError, OSError) as error:
         raise OperatorError(
             f"Discord cannot be reached: {error}. Check this machine's network.", exit_code=1
+        ) from error
+    except discord.DiscordException as error:
+        raise OperatorError(
+            f"Discord sent the bot away: {' '.join(str(error).split())}", exit_code=1
         ) from error
     finally:
         await bot.close()

@@ -118,5 +118,9 @@ class NotYourJob(MemberError):
     message = N_("Only the member who asked for this picture can cancel it.")
 
 
+class JobNotFound(MemberError):
+    message = N_("This picture could not be looked up just now. Please try again.")
+
+
 class JobAlreadyEnded(MemberError):
     message = N_("This picture is already finished.")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import aclosing, suppress
+from collections.abc import Generator
+from contextlib import aclosing, contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,6 +24,7 @@ from bot.errors import (
     GenerationCancelled,
     GenerationFailed,
     JobAlreadyEnded,
+    JobNotFound,
     MemberError,
     ModelUnavailable,
     NotDelivered,
@@ -69,7 +71,7 @@ class GenerationService:
         self._rng = rng or random.SystemRandom()
         self._starts: asyncio.Queue[tuple[Job, Reply, Context]] = asyncio.Queue()
         self._starter: asyncio.Task[None] | None = None
-        self._active: set[asyncio.Task[None]] = set()
+        self._active: set[asyncio.Task[Any]] = set()
         self._draining = False
 
     async def __aenter__(self) -> Self:
@@ -77,9 +79,7 @@ class GenerationService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._starter is not None:
-            self._starter.cancel()
-            await asyncio.wait([self._starter])
+        await self.drain(grace=0)
 
     # --- resolve ---
 
@@ -92,7 +92,7 @@ class GenerationService:
         if self._draining:
             raise ShuttingDown
         card = self.model_card()
-        if options.preset is None and guild_id is not None:
+        if not (options.preset or "").strip() and guild_id is not None:
             options = replace(options, preset=await self._guild_preset(guild_id))
         return self.presets.resolve(options, card, self._rng)
 
@@ -141,8 +141,19 @@ class GenerationService:
         """
         self._starts.put_nowait((job, reply, copy_context()))
 
+    @contextmanager
+    def taking(self) -> Generator[None]:
+        """Around a command from its first check to `start`, so that `drain` waits for it as for a run."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._active.add(task)
+        try:
+            yield
+        finally:
+            self._active.discard(task)
+
     async def idle(self) -> None:
-        """Wait until no job is running."""
+        """Wait until no job is running and no command on its way to become one."""
         while not self._starts.empty() or self._active:
             await asyncio.wait(self._active) if self._active else await asyncio.sleep(0)
 
@@ -203,10 +214,18 @@ class GenerationService:
                 if isinstance(event, TerminalEvent):
                     return await self._end(job, event)
                 if isinstance(event, Progress) and job.state == "queued":
-                    job = await self._jobs.mark(job, "running")
+                    job = await self._mark_running(job)
                 progress = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")
+
+    async def _mark_running(self, job: Job) -> Job:
+        """For those who look at the table; if it cannot be written, the next step tries again."""
+        try:
+            return await self._jobs.mark(job, "running")
+        except (SQLAlchemyError, OSError):
+            log.exception("the start of job %s could not be recorded", job.id)
+            return job
 
     async def _end(self, job: Job, event: TerminalEvent) -> GenerationResult:
         match event:
@@ -241,8 +260,13 @@ class GenerationService:
 
         Raises:
             NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
+            JobNotFound: the database cannot say whose it is.
         """
-        job = await self._jobs.get(job_id)
+        try:
+            job = await self._jobs.get(job_id)
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("job %s could not be looked up", job_id)
+            raise JobNotFound from error
         if job is None or job.state in (*ENDED, "succeeded"):
             raise JobAlreadyEnded
         if job.origin.user_id != user_id:
@@ -260,7 +284,10 @@ class GenerationService:
         self._draining = True
         if self._active:
             log.info("waiting for %d jobs", len(self._active))
-            _, late = await asyncio.wait(self._active, timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self.idle()
+        late = [*self._active, *([self._starter] if self._starter is not None else [])]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

@@ -26,6 +26,9 @@ MAX_TEXT = 2000
 """Characters in a prompt, and in a member's own negative prompt."""
 
 MAX_SEED = 2**63 - 1
+BIDI_CONTROLS = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})
+"""Classes of the characters that reorder what is shown (Unicode Annex 9), as in "Trojan Source"."""
+
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 
@@ -72,7 +75,7 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Raises:
             UnknownPreset: there is none of that name.
         """
-        wanted = (name or self.default).strip().casefold()
+        wanted = ((name or "").strip() or self.default).casefold()
         for preset in self.presets:
             if preset.name.casefold() == wanted:
                 return preset
@@ -147,12 +150,19 @@ def _split_terms(text: str) -> list[str]:
 def _check_text(option: str, text: str) -> str:
     if len(text) > MAX_TEXT:
         raise TextTooLong(option=option, length=len(text), limit=MAX_TEXT)
-    # Cc are control characters, Cs halves of a broken surrogate pair, Co and Cn have no meaning.
-    if any(unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\n\r\t" for char in text):
+    if any(_is_forbidden(char) for char in text):
         raise ControlCharacters(option=option)
     text = " ".join(text.split())
     # Zero-width and other format characters alone are no prompt.
     return text if any(unicodedata.category(char)[0] not in "CZ" for char in text) else ""
+
+
+def _is_forbidden(char: str) -> bool:
+    # Cc are control characters, Cs halves of a broken surrogate pair, Co and Cn have no meaning; the bidi
+    # embeddings, overrides and isolates make a text read differently from what it says.
+    if unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn"):
+        return char not in "\n\r\t"
+    return unicodedata.bidirectional(char) in BIDI_CONTROLS
 
 
 def _check_range(option: str, value: float | None, low: int, high: int, default: float) -> float:
@@ -164,7 +174,7 @@ def _check_range(option: str, value: float | None, low: int, high: int, default:
 
 
 def _find_size(name: str | None, card: ModelCard) -> tuple[int, int]:
-    if name is None:
+    if name is None or not name.strip():
         return next(iter(card.sizes.values()))
     wanted = _normal_size(name)
     for offered, (width, height) in card.sizes.items():
@@ -175,7 +185,7 @@ def _find_size(name: str | None, card: ModelCard) -> tuple[int, int]:
 
 
 def _find_sampler(name: str | None, card: ModelCard) -> Sampler:
-    if name is None:
+    if name is None or not name.strip():
         return card.default_sampler
     for sampler in SAMPLERS:
         if sampler.casefold() == name.strip().casefold():

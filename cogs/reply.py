@@ -102,7 +102,7 @@ class DiscordReply:
         self._progress_ended.set()
         self._progress_changed.set()
         if self._editor is not None:
-            await self._editor
+            await asyncio.gather(self._editor, return_exceptions=True)
 
     def close(self) -> None:
         """Leave the message as it is: the bot is going away, and the next one takes the job up."""
@@ -117,7 +117,7 @@ class DiscordReply:
         text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
         try:
             await self._persist(partial(self._say, text))
-        except (discord.HTTPException, Undeliverable) as problem:
+        except Exception as problem:  # the job has ended already, and nobody is left to tell
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
     async def deliver(self, result: GenerationResult) -> None:

@@ -33,8 +33,12 @@ class TrinArt(commands.Cog):
         self.bot = bot
 
     async def cog_load(self) -> None:
-        """Make old Cancel buttons work, and take up the jobs that an earlier process left."""
+        """Make old Cancel buttons work."""
         self.bot.add_dynamic_items(CancelButton)
+
+    @commands.Cog.listener()
+    async def on_commands_synced(self) -> None:
+        """Take up the jobs that an earlier process left."""
         for job in await self.bot.service.unfinished():
             if job.origin.application_id is not None:
                 self.bot.service.start(job, DiscordReply(self.bot, job))
@@ -99,6 +103,10 @@ class TrinArt(commands.Cog):
             images=images,
             anatomy=anatomy,
         )
+        with self.bot.service.taking():
+            await self._take(interaction, options)
+
+    async def _take(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
         service = self.bot.service
         try:
             request = await service.resolve(options, guild_id=interaction.guild_id)
@@ -110,7 +118,8 @@ class TrinArt(commands.Cog):
             return
         except MemberError as error:
             locale = interaction.locale.value
-            await self.bot.refuse(interaction, *refusal(error.text(locale), prompt, translator(locale)))
+            text, file = refusal(error.text(locale), options.prompt, translator(locale))
+            await self.bot.refuse(interaction, text, file)
             return
         service.start(job, DiscordReply(self.bot, job))
 

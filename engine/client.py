@@ -24,6 +24,7 @@ from engine.protocol import (
     EngineReady,
     EngineToBot,
     EngineUnavailable,
+    Failed,
     GenerationRequest,
     JobEvent,
     ModelCard,
@@ -35,6 +36,9 @@ from engine.transport import Channel, FrameError, spawn, stop
 log = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS = 30.0
+
+MAX_FAILED_STARTS = 3
+"""After so many lives in a row that ended before the engine had settled, the jobs are failed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class EngineClient:
         worker_module: str = "engine.worker",
     ) -> None:
         self._command = [
-            *(sys.executable, "-m", "engine"),
+            # -P: a file in the current folder that is named like a module of ours must not be run for it.
+            *(sys.executable, "-P", "-m", "engine"),
             *("--model", str(model)),
             *("--devices", devices),
             *("--threads", str(threads)),
@@ -172,25 +177,38 @@ class EngineClient:
 
     async def _supervise(self) -> None:
         backoff = 0.25
+        failed_starts = 0
         while not self._closing.is_set():
             started = time.monotonic()
-            await self._run_once()
+            failed_starts = 0 if await self._run_once() else failed_starts + 1
             if self._closing.is_set():
                 break
-            await self._set_status(EngineStarting())
+            if failed_starts < MAX_FAILED_STARTS:
+                await self._set_status(EngineStarting())
+            else:
+                await self._become_unavailable(failed_starts)
             backoff = 0.25 if time.monotonic() - started > 60 else min(2 * backoff, MAX_BACKOFF_SECONDS)
             log.warning("the engine ended unexpectedly; starting it again in %.1f s", backoff)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(backoff):
                     await self._closing.wait()
 
-    async def _run_once(self) -> None:
-        """One life of the process."""
+    async def _become_unavailable(self, failed_starts: int) -> None:
+        """Keep nobody waiting for an engine that does not start. It is tried again all the same: what is
+        wrong with it, such as a machine without memory, may pass."""
+        reason = f"the engine process ended {failed_starts} times while starting; the log says why"
+        await self._set_status(EngineUnavailable(reason))
+        for job_id, job in self._jobs.items():
+            job.events.put_nowait(Failed(job_id, "model_unavailable", reason))
+
+    async def _run_once(self) -> bool:
+        """One life of the process; whether it came to say if it can draw."""
+        has_settled = False
         try:
             self._process, channel = await spawn(self._command, EngineToBot)
         except OSError:
             log.exception("the engine could not be started")
-            return
+            return False
         for job_id, job in self._jobs.items():
             channel.send(Submit(job_id, job.request))
             if job.cancelled:
@@ -201,6 +219,7 @@ class EngineClient:
         try:
             async for message in channel:
                 if isinstance(message, (EngineReady, EngineUnavailable)):
+                    has_settled = True
                     await self._set_status(message)
                 elif (job := self._jobs.get(message.job_id)) is not None:
                     job.events.put_nowait(message)
@@ -213,6 +232,7 @@ class EngineClient:
             await channel.close()
             await stop(self._process, grace=2)
             self._process = None
+        return has_settled
 
     async def _set_status(self, status: EngineStatus) -> None:
         async with self._status_changed:

@@ -41,8 +41,7 @@ async def find_devices(setting: str) -> list[str]:
     if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
         return ["cpu"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
+        *(sys.executable, "-P", "-c"),
         "import torch; print(torch.cuda.device_count())",
         stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,

@@ -102,7 +102,7 @@ class EngineCore:
 
     def _worker_command(self, device: str, threads: int) -> list[str]:
         return [
-            *(sys.executable, "-m", self._options.worker_module),
+            *(sys.executable, "-P", "-m", self._options.worker_module),
             *("--model", str(self._options.model)),
             *("--device", device),
             *("--threads", str(threads)),

@@ -19,6 +19,7 @@ from engine.protocol import (
     Cancelled,
     Drain,
     EngineReady,
+    EngineUnavailable,
     Failed,
     Finished,
     Progress,
@@ -189,18 +190,18 @@ async def test_a_job_left_while_there_is_no_engine_is_not_drawn_later(tmp_path: 
 
 
 class OddClient(EngineClient):
-    """An EngineClient whose engine is `tests.fixtures.odd_engine`."""
+    """An EngineClient whose engine is another program."""
 
-    def __init__(self, oddity: str, folder: Path) -> None:
+    def __init__(self, *command: str) -> None:
         super().__init__(DEMO_FOLDER)
-        self._command = [sys.executable, "-m", "tests.fixtures.odd_engine", oddity, str(folder)]
+        self._command = [sys.executable, *command]
 
 
 @asynccontextmanager
-async def odd_engine(oddity: str, folder: Path) -> AsyncGenerator[Engine]:
-    """An engine that is odd once."""
+async def odd_engine(folder: Path, *command: str) -> AsyncGenerator[Engine]:
+    """An engine that is another program, run by Python with these arguments."""
     with worker_environment(folder) as gate:
-        engine = Engine(OddClient(oddity, folder), gate)
+        engine = Engine(OddClient(*command), gate)
         await engine.client.start()
         try:
             yield engine
@@ -210,11 +211,43 @@ async def odd_engine(oddity: str, folder: Path) -> AsyncGenerator[Engine]:
 
 @pytest.mark.parametrize("oddity", ODDITIES)
 async def test_an_odd_engine_is_replaced(tmp_path: Path, oddity: str) -> None:
-    async with odd_engine(oddity, tmp_path) as engine:
+    async with odd_engine(tmp_path, "-m", "tests.fixtures.odd_engine", oddity, str(tmp_path)) as engine:
         await engine.client.wait_settled()
         first_life = engine.process
         assert isinstance(await engine.submit("a cat").ended(), Finished)
         assert not is_alive(first_life)
+
+
+async def test_nobody_waits_for_an_engine_that_never_starts(tmp_path: Path) -> None:
+    async with odd_engine(tmp_path, "-c", "raise SystemExit(3)") as engine:
+        job = engine.submit("a cat")
+        status = await engine.client.wait_settled()
+        assert isinstance(status, EngineUnavailable)
+        assert await job.ended() == Failed(job.job_id, "model_unavailable", status.reason)
+
+
+async def test_an_engine_that_starts_at_last_is_used(tmp_path: Path) -> None:
+    """Three lives end before the engine comes up, which is as long as anybody is kept waiting."""
+    program = (
+        "import pathlib, runpy, sys; lives = pathlib.Path(sys.argv[2]) / 'lives'; lives.mkdir(exist_ok=True);"
+        "n = len(list(lives.iterdir())); (lives / str(n)).touch(); n > 2 or sys.exit(1);"
+        "(lives.parent / 'was-odd').touch();"
+        "runpy.run_module('tests.fixtures.odd_engine', run_name='__main__')"
+    )
+    async with odd_engine(tmp_path, "-c", program, "death", str(tmp_path)) as engine:
+        assert isinstance(await engine.client.wait_settled(), EngineUnavailable)
+        await engine.client.wait_until(lambda status: isinstance(status, EngineReady))
+        assert isinstance(await engine.submit("a cat").ended(), Finished)
+
+
+async def test_files_in_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("engine", "msgspec", "random"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run from the current folder')")
+    monkeypatch.chdir(tmp_path)
+    async with running_engine(tmp_path) as engine:
+        assert await engine.submit("a cat").pictures()
 
 
 # --- the bot dies, or closes --------------------------------------------------------------------------

@@ -68,6 +68,16 @@ def test_defaults_come_from_the_model() -> None:
     assert request.labels == {"Preset": "None"}
 
 
+@pytest.mark.parametrize("option", ["preset", "negative", "size", "seed", "sampler"])
+def test_blank_is_as_good_as_left_out(option: str) -> None:
+    assert resolve(**{option: " \t"}) == resolve()
+
+
+def test_repeats_in_a_negative_prompt_of_its_own_are_left_out() -> None:
+    request = resolve(anatomy=False, negative="blurry, hat, Blurry, hat")
+    assert request.negative_prompt == "blurry, hat"
+
+
 @pytest.mark.parametrize("size", ["portrait", "512x768", "512×768", " 512 * 768 ", "Portrait"])
 def test_a_size_can_be_named_or_written(size: str) -> None:
     request = resolve(size=size)
@@ -91,6 +101,8 @@ def test_every_sampler_is_known(sampler: str) -> None:
         ({"prompt": "a\x1b[31m"}, ControlCharacters),
         ({"prompt": "\ud800"}, ControlCharacters),
         ({"negative": "a\x07"}, ControlCharacters),
+        ({"prompt": "cat \u202etac"}, ControlCharacters),
+        ({"negative": "cat \u2067tac\u2069"}, ControlCharacters),
         ({"preset": "Van Gogh"}, UnknownPreset),
         ({"size": "1x1"}, SizeNotOffered),
         ({"size": "huge"}, SizeNotOffered),
