@@ -31,8 +31,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a picture: equal requests on one device give equal pictures.
 
     `height` and `width` are in pixels of the model. Image i of `num_images_per_prompt` is drawn with
-    `seed + i` (modulo 2**63), so that each of them can be asked for again on its own. `labels` are
-    further name/value pairs for the picture's `parameters` text, such as the preset's name.
+    `seed + i` (modulo 2**63), so that each of them can be asked for again on its own. With an `init_image`,
+    a PNG of just this size, drawing starts from it and goes through the last `strength` share of the steps,
+    as diffusers' img2img does. `labels` are further name/value pairs for the picture's `parameters` text,
+    such as the preset's name.
     """
 
     prompt: str
@@ -44,6 +46,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     sampler: Sampler
     seed: int
     num_images_per_prompt: int = 1
+    init_image: bytes = b""
+    strength: float = 0.75
     labels: dict[str, str] = {}
 
     def seed_of(self, index: int) -> int:

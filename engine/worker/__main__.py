@@ -28,14 +28,14 @@ def main() -> None:
     args = parser.parse_args()
     configure_logging()
 
-    from engine.worker.loop import WorkerLoop
-    from engine.worker.pipeline import ModelPipeline
+    from engine.worker.model import DiffusionModel
+    from engine.worker.server import WorkerServer
 
-    def load() -> ModelPipeline:
-        return ModelPipeline.load(args.model, args.device, threads=args.threads)
+    def load() -> DiffusionModel:
+        return DiffusionModel.load(args.model, args.device, threads=args.threads)
 
-    loop = WorkerLoop(load, max_batch_size=args.max_batch_size)
-    asyncio.run(loop.serve(socket.socket(fileno=args.fd)))
+    server = WorkerServer(load, max_batch_size=args.max_batch_size)
+    asyncio.run(server.serve(socket.socket(fileno=args.fd)))
 
 
 if __name__ == "__main__":

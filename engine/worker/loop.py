@@ -1,191 +1,257 @@
-"""The batching loop of one worker: which assigned jobs share the next pipeline call.
+"""The batching loop of one worker: which samples share the next UNet call. Step 7 of a request's life.
 
-Step 7 of a request's life. The event loop only moves messages; one thread owns the device and draws,
-another encodes PNGs meanwhile.
+Runs on the worker's device thread and never waits while there is work: a job's samples join at the next
+step, and leave when their own steps are done. Everything else, messages and picture files, is on other
+threads (`engine.worker.server`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import socket
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
 
-from engine.protocol import (
-    Assign,
-    Cancel,
-    Cancelled,
-    CoreToWorker,
-    Drain,
-    Failed,
-    Finished,
-    GenerationRequest,
-    ModelCard,
-    Preview,
-    Progress,
-    TerminalEvent,
-    WorkerReady,
-    WorkerToCore,
-    WorkerUnavailable,
-)
-from engine.transport import Channel, FrameError
-from engine.worker.batch import Batch, Drawing, take_batch
-from engine.worker.pictures import encode_images
+import numpy as np
+import numpy.typing as npt
+
+from engine.protocol import Assign, Cancel, Drain, ModelCard
 
 log = logging.getLogger(__name__)
 
+PREVIEW_SECONDS = 1.0
+DECODE_BATCH = 2
+"""Samples per autoencoder call: few, so that those in the middle of their steps do not wait long."""
 
-class Pipeline(Protocol):
-    """What the loop needs of a loaded model."""
+Pixels = npt.NDArray[np.uint8]
+"""An RGB picture, shape (height, width, 3)."""
+
+Shape = tuple[int, int]
+Pending = Callable[[], Sequence[Pixels | None]]
+"""Waits for pictures that the device is about to have; None for one with a not-a-number in it."""
+
+
+class OutOfMemory(Exception):
+    """The device cannot take so many samples at once."""
+
+
+class Sample(Protocol):
+    """What the loop knows of one picture in the making."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def done(self) -> float: ...
+
+
+class Model(Protocol):
+    """What the loop needs of a loaded model. All calls come from the device thread."""
 
     card: ModelCard
 
-    def count_chunks(self, request: GenerationRequest) -> int:
-        """How many chunks of tokens the prompts of a request need."""
+    def start(self, job: Assign) -> Sequence[Any]:
+        """The samples of a job, before their first step."""
         ...
 
-    def draw(self, batch: Batch) -> list[Drawing]:
-        """Draw all jobs of a batch in one call; blocking."""
+    def step(self, samples: Sequence[Any]) -> None:
+        """One UNet call for samples of one shape; if it raises, none of them has changed."""
+        ...
+
+    def decode(self, samples: Sequence[Any]) -> Pending:
+        """Begin to turn finished samples of one shape into pictures."""
+        ...
+
+    def preview(self, sample: Any) -> Pixels:
+        """A rough look at a sample."""
         ...
 
 
-class WorkerLoop:
-    """Receives jobs, batches those of the same shape that wait together, sends pictures back."""
+class Listener(Protocol):
+    """Whom the loop tells. Called on the device thread; returns at once."""
 
-    def __init__(self, load: Callable[[], Pipeline], *, max_batch_size: int) -> None:
-        self._load = load
+    def on_step(self, job_id: str, step: int, num_steps: int) -> None: ...
+    def on_preview(self, job_id: str, pixels: Pixels) -> None: ...
+    def on_decoded(self, samples: Sequence[Sample], pending: Pending) -> None: ...
+    def on_failed(self, job_id: str, error: Exception) -> None: ...
+    def on_cancelled(self, job_id: str) -> None: ...
+
+
+@dataclass
+class _Job:
+    num_steps: int
+    samples: list[Sample]
+    step: int = 0
+    previewed: float = field(default_factory=time.monotonic)
+
+
+class BatchingLoop:
+    """Runs until it was told to drain and everything is done."""
+
+    def __init__(self, model: Model, listener: Listener, *, max_batch_size: int) -> None:
+        self._model = model
+        self._listener = listener
         self._max_batch_size = max_batch_size
-        self._waiting: list[Assign] = []
-        self._live: set[str] = set()
-        self._cancelled: set[str] = set()
-        self._wake = asyncio.Event()
+        self._inbox: SimpleQueue[Assign | Cancel | Drain] = SimpleQueue()
+        self._jobs: dict[str, _Job] = {}
+        self._waiting: deque[Sample] = deque()
+        self._running: dict[Shape, list[Sample]] = {}
+        self._turns: dict[Shape, float] = {}
+        self._limits: dict[Shape, int] = {}
+        self._decoding: deque[Sample] = deque()
+        self._decode_batch = DECODE_BATCH
         self._draining = False
-        self._device_thread = ThreadPoolExecutor(1, "device")
-        self._encoder_thread = ThreadPoolExecutor(1, "encoder")
-        self._encoding: set[asyncio.Task[None]] = set()
-        self._channel: Channel[CoreToWorker, WorkerToCore]
-        self._pipeline: Pipeline
 
-    async def serve(self, sock: socket.socket) -> None:
-        """Load the model, then draw until drained. Exits the process when the core is gone."""
-        self._channel = await Channel.open(sock, CoreToWorker)
-        receiving = asyncio.create_task(self._receive())
-        loop = asyncio.get_running_loop()
-        try:
-            self._pipeline = await loop.run_in_executor(self._device_thread, self._load)
-        except Exception as error:  # whatever a model folder or a driver may raise, told in one line
-            log.exception("the model could not be loaded")
-            self._channel.send(WorkerUnavailable(f"{type(error).__name__}: {error}"))
-            await self._channel.flush()
-            await self._channel.close()
-            os._exit(1)
-        self._channel.send(WorkerReady(self._pipeline.card, self._max_batch_size))
-        while await self._has_work():
-            await self._draw_or_split(self._take_batch())
-        await asyncio.gather(*self._encoding)
-        await self._channel.flush()
-        receiving.cancel()
-        await self._channel.close()
+    def post(self, message: Assign | Cancel | Drain) -> None:
+        """Give the loop something to do; from any thread."""
+        self._inbox.put(message)
 
-    async def _receive(self) -> None:
-        try:
-            async for message in self._channel:
-                match message:
-                    case Assign():
-                        self._live.add(message.job_id)
-                        self._waiting.append(message)
-                    case Cancel(job_id):
-                        self._cancelled |= self._live & {job_id}
-                    case Drain():
-                        self._draining = True
-                self._wake.set()
-        except FrameError:
-            log.exception("the engine core sent garbage")
-        # The core is dead. The device thread may be in the middle of a long call that nobody can
-        # interrupt and nobody wants any more.
-        os._exit(0)
+    def run(self) -> None:
+        """The loop itself."""
+        while self._receive():
+            self._join()
+            if self._running:
+                self._step(self._next_shape())
+            self._decode()
 
-    async def _has_work(self) -> bool:
+    def _receive(self) -> bool:
+        """Take all messages, waiting for one only if there is nothing to do; False when it is all over."""
         while True:
-            self._drop_cancelled()
-            if self._waiting:
-                return True
-            if self._draining:
+            is_idle = not self._jobs
+            if is_idle and self._draining:
                 return False
-            self._wake.clear()
-            await self._wake.wait()
+            try:
+                message = self._inbox.get(block=is_idle)
+            except Empty:
+                return True
+            match message:
+                case Assign():
+                    self._start(message)
+                case Cancel(job_id):
+                    if self._forget(job_id):
+                        self._listener.on_cancelled(job_id)
+                case Drain():
+                    self._draining = True
 
-    def _drop_cancelled(self) -> None:
-        for job in [job for job in self._waiting if job.job_id in self._cancelled]:
-            self._waiting.remove(job)
-            self._end(job.job_id, Cancelled(job.job_id))
-
-    def _take_batch(self) -> list[Assign]:
-        return take_batch(self._waiting, self._max_batch_size, self._pipeline.count_chunks)
-
-    async def _draw_or_split(self, jobs: Sequence[Assign]) -> None:
-        """Draw a batch; when it fails, draw its jobs one by one so that only the guilty one fails."""
+    def _start(self, message: Assign) -> None:
         try:
-            await self._draw(jobs)
+            samples = self._model.start(message)
         except Exception as error:
-            if len(jobs) > 1:
-                log.warning("a batch of %d jobs failed (%s); drawing them one by one", len(jobs), error)
-                for job in jobs:
-                    await self._draw_or_split([job])
-            else:
-                log.exception("job %s failed", jobs[0].job_id)
-                self._fail(jobs[0].job_id, error)
+            log.exception("job %s could not be started", message.job_id)
+            self._listener.on_failed(message.job_id, error)
+            return
+        self._jobs[message.job_id] = _Job(message.request.num_inference_steps, list(samples))
+        self._waiting.extend(samples)
 
-    async def _draw(self, jobs: Sequence[Assign]) -> None:
-        loop = asyncio.get_running_loop()
+    def _join(self) -> None:
+        """Move waiting samples, oldest first, into the batches of their shapes."""
+        for sample in list(self._waiting):
+            batch = self._running.get(sample.shape, [])
+            if len(batch) >= self._limits.get(sample.shape, self._max_batch_size):
+                continue
+            if not batch:
+                # A shape that comes new has no time to catch up on.
+                self._turns[sample.shape] = min((self._turns[each] for each in self._running), default=0.0)
+            self._running[sample.shape] = [*batch, sample]
+            self._waiting.remove(sample)
 
-        def on_step(step: int, num_steps: int) -> None:
-            loop.call_soon_threadsafe(self._report_step, jobs, step, num_steps)
+    def _next_shape(self) -> Shape:
+        """Shapes take turns so that a sample of each gets the same time, large pictures fewer steps."""
+        shape = min(self._running, key=self._turns.__getitem__)
+        self._turns[shape] += shape[0] * shape[1]
+        return shape
 
-        def on_preview(job_id: str, png: bytes) -> None:
-            loop.call_soon_threadsafe(self._channel.send, Preview(job_id, png))
+    def _step(self, shape: Shape) -> None:
+        batch = self._running[shape]
+        self._step_or_split(batch)
+        self._decoding.extend(sample for sample in batch if sample.done >= 1 and sample.job_id in self._jobs)
+        for job_id in dict.fromkeys(sample.job_id for sample in batch):
+            self._report(job_id)
+        going_on = [sample for sample in self._running.get(shape, []) if sample.done < 1]
+        limit = self._limits.get(shape, self._max_batch_size)
+        self._keep(shape, going_on[:limit])
+        self._waiting.extendleft(reversed(going_on[limit:]))
 
-        batch = Batch(
-            jobs=tuple(jobs),
-            on_step=on_step,
-            on_preview=on_preview,
-            is_cancelled=self._cancelled.__contains__,
-        )
-        drawings = await loop.run_in_executor(self._device_thread, self._pipeline.draw, batch)
-        for job, drawing in zip(jobs, drawings, strict=True):
-            if job.job_id in self._cancelled:
-                self._end(job.job_id, Cancelled(job.job_id))
-            elif drawing.error:
-                self._end(job.job_id, Failed(job.job_id, "generation_error", drawing.error))
-            else:
-                task = loop.create_task(self._encode(job.job_id, job.request, drawing))
-                self._encoding.add(task)
-                task.add_done_callback(self._encoding.discard)
-
-    async def _encode(self, job_id: str, request: GenerationRequest, drawing: Drawing) -> None:
-        loop = asyncio.get_running_loop()
+    def _step_or_split(self, batch: list[Sample]) -> None:
+        """When a call fails, halve it until it works, or fails for one sample, whose job then fails alone."""
+        if not batch:
+            return
         try:
-            images = await loop.run_in_executor(
-                self._encoder_thread, encode_images, drawing.pixels, request, self._pipeline.card
-            )
+            self._model.step(batch)
         except Exception as error:
-            log.exception("the pictures of job %s could not be encoded", job_id)
-            self._fail(job_id, error)
-        else:
-            self._end(job_id, Finished(job_id, images, drawing.seconds))
+            if len(batch) == 1:
+                log.exception("job %s failed", batch[0].job_id)
+                self._fail(batch[0].job_id, error)
+                return
+            log.warning("a step of %d samples failed (%s); trying half of them", len(batch), error)
+            middle = len(batch) // 2
+            if isinstance(error, OutOfMemory):
+                self._limits[batch[0].shape] = middle
+            for half in (batch[:middle], batch[middle:]):
+                self._step_or_split([sample for sample in half if sample.job_id in self._jobs])
 
-    def _report_step(self, jobs: Sequence[Assign], step: int, num_steps: int) -> None:
-        for job in jobs:
-            if job.job_id not in self._cancelled:
-                self._channel.send(Progress(job.job_id, step, num_steps))
+    def _report(self, job_id: str) -> None:
+        """Tell how far a job is, and now and then show its first unfinished picture."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            return
+        step = max(1, int(min(sample.done for sample in job.samples) * job.num_steps + 1e-6))
+        if step > job.step:
+            job.step = step
+            self._listener.on_step(job_id, step, job.num_steps)
+        now = time.monotonic()
+        if now - job.previewed >= PREVIEW_SECONDS:
+            job.previewed = now
+            self._listener.on_preview(job_id, self._model.preview(job.samples[0]))
+
+    def _decode(self) -> None:
+        """One micro-batch, oldest first; the rest after the next step."""
+        if not self._decoding:
+            return
+        shape = self._decoding[0].shape
+        samples = [sample for sample in self._decoding if sample.shape == shape][: self._decode_batch]
+        try:
+            pending = self._model.decode(samples)
+        except Exception as error:
+            log.exception("%d pictures could not be decoded", len(samples))
+            if len(samples) > 1:
+                self._decode_batch = 1  # which of them it is shows next time
+            else:
+                self._fail(samples[0].job_id, error)
+            return
+        for sample in samples:
+            self._decoding.remove(sample)
+        self._listener.on_decoded(samples, pending)
+        for sample in samples:
+            job = self._jobs[sample.job_id]
+            job.samples.remove(sample)
+            if not job.samples:
+                del self._jobs[sample.job_id]
 
     def _fail(self, job_id: str, error: Exception) -> None:
-        self._end(job_id, Failed(job_id, "generation_error", f"{type(error).__name__}: {error}"))
+        if self._forget(job_id):
+            self._listener.on_failed(job_id, error)
 
-    def _end(self, job_id: str, event: TerminalEvent) -> None:
-        self._live.discard(job_id)
-        self._cancelled.discard(job_id)
-        self._channel.send(event)
+    def _forget(self, job_id: str) -> bool:
+        """Remove all samples of a job; whether there were any."""
+        if self._jobs.pop(job_id, None) is None:
+            return False
+        for samples in (self._waiting, self._decoding):
+            kept = [sample for sample in samples if sample.job_id != job_id]
+            samples.clear()
+            samples.extend(kept)
+        for shape, batch in list(self._running.items()):
+            self._keep(shape, [sample for sample in batch if sample.job_id != job_id])
+        return True
+
+    def _keep(self, shape: Shape, samples: list[Sample]) -> None:
+        if samples:
+            self._running[shape] = samples
+        else:
+            self._running.pop(shape, None)

@@ -1,4 +1,4 @@
-"""From pixels to PNG files that say how they were made. Runs on the worker's encoder thread."""
+"""From pixels to PNG files that say how they were made. Runs on the worker's encoder threads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from engine.protocol import GenerationRequest, Image, ModelCard
-from engine.worker.batch import Pixels
+from engine.worker.loop import Pixels
+
+PREVIEW_SCALE = 8
 
 
-def encode_images(pixels: Pixels, request: GenerationRequest, card: ModelCard) -> list[Image]:
-    """Encode the pictures of one job, enlarged by the model's `view_scale`.
+def encode_picture(pixels: Pixels, request: GenerationRequest, index: int, card: ModelCard) -> Image:
+    """Encode picture `index` of a job, enlarged by the model's `view_scale`.
 
     Args:
-        pixels: uint8, shape (images, height, width, 3).
+        pixels: uint8, shape (height, width, 3).
     """
-    return [_encode(picture, request, index, card) for index, picture in enumerate(pixels)]
-
-
-def _encode(picture: Pixels, request: GenerationRequest, index: int, card: ModelCard) -> Image:
-    image = PillowImage.fromarray(picture)
+    image = PillowImage.fromarray(pixels)
     if card.view_scale > 1:
         size = (image.width * card.view_scale, image.height * card.view_scale)
         image = image.resize(size, PillowImage.Resampling.BICUBIC)
@@ -31,6 +29,15 @@ def _encode(picture: Pixels, request: GenerationRequest, index: int, card: Model
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info, compress_level=6)
     return Image(png=buffer.getvalue(), seed=request.seed_of(index), width=image.width, height=image.height)
+
+
+def encode_preview(pixels: Pixels) -> bytes:
+    """A PNG of a preview of a latent's size, enlarged to the size of what it will be."""
+    image = PillowImage.fromarray(pixels)
+    size = (image.width * PREVIEW_SCALE, image.height * PREVIEW_SCALE)
+    buffer = io.BytesIO()
+    image.resize(size, PillowImage.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def parameters_text(request: GenerationRequest, index: int, card: ModelCard) -> str:

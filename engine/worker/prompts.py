@@ -7,12 +7,16 @@ A prompt that fits into one chunk is encoded exactly as StableDiffusionPipeline 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 CHUNK = 75
 """Tokens per chunk: CLIP's 77 less the start and the end."""
+
+CACHED = 512
+"""Embeddings that are kept: the negative prompts of the presets, and whatever was drawn lately."""
 
 BACK_OFF = 20
 """How far back a chunk may end at a comma, so that a term is not torn apart."""
@@ -26,26 +30,25 @@ class PromptEncoder:
     def __init__(self, tokenizer: Any, text_encoder: Any) -> None:
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
+        self._encode = lru_cache(maxsize=CACHED)(self._embed)
         [self._comma] = tokenizer(",", add_special_tokens=False).input_ids
 
-    def count_chunks(self, text: str) -> int:
-        """How many chunks a text needs; at least 1."""
-        return len(self._chunks(text))
+    def encode(self, prompt: str, negative_prompt: str | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Embeddings of both, each of shape (chunks * 77, hidden size), in the text encoder's dtype.
 
-    def encode(self, texts: Sequence[str], num_chunks: int) -> torch.Tensor:
-        """Embeddings of shape (texts, num_chunks * 77, hidden size), in the text encoder's dtype.
-
-        Shorter texts are filled with empty chunks; none may need more than `num_chunks`.
+        The shorter one is filled with empty chunks.
         """
-        rows: list[list[int]] = []
-        for text in texts:
-            chunks = self._chunks(text)
-            assert len(chunks) <= num_chunks
-            rows += [self._framed(chunk) for chunk in chunks]
-            rows += [self._framed([])] * (num_chunks - len(chunks))
+        texts = [prompt] if negative_prompt is None else [prompt, negative_prompt]
+        num_chunks = max(len(self._chunks(text)) for text in texts)
+        embeddings = [self._encode(text, num_chunks) for text in texts]
+        return embeddings[0], embeddings[1] if negative_prompt is not None else None
+
+    def _embed(self, text: str, num_chunks: int) -> torch.Tensor:
+        chunks = self._chunks(text)
+        rows = [self._framed(chunk) for chunk in chunks]
+        rows += [self._framed([])] * (num_chunks - len(chunks))
         ids = torch.tensor(rows, device=self._text_encoder.device)
-        embeddings = self._text_encoder(ids)[0]
-        return embeddings.view(len(texts), num_chunks * embeddings.shape[1], embeddings.shape[2])
+        return self._text_encoder(ids)[0].flatten(0, 1)
 
     def _chunks(self, text: str) -> list[list[int]]:
         # Typed out, these would end a prompt in its middle.
