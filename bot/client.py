@@ -100,6 +100,11 @@ class TrinArtBot(commands.Bot):
                 f"?client_id={self.application_id}&scope=bot+applications.commands"
             ) from error
 
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        """Events that come up while the bot is being closed are dropped: there is no loop to run them."""
+        if not self.is_closed():
+            super().dispatch(event, *args, **kwargs)
+
     async def on_ready(self) -> None:
         """Discord may say this more than once."""
         log.info("connected to Discord as %s, in %d servers", self.user, len(self.guilds))

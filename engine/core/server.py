@@ -82,9 +82,11 @@ class EngineCore:
             await self._start_workers()
             await self._receive()
         finally:
-            # Workers notice that our ends of their sockets are gone, but need not be waited for.
             for worker in self._workers:
+                worker.drain()  # or it would be started again
                 worker.kill()
+            if self._running:
+                await asyncio.wait(self._running, timeout=2)
             await self._channel.close()
 
     async def _start_workers(self) -> None:

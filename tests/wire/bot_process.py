@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -53,12 +53,11 @@ class BotProcess:
     @classmethod
     async def start(cls, env: dict[str, str], data_dir: Path, command: Sequence[str] = PLAIN_BOT) -> Self:
         """Start the bot with these settings and no others: none from this shell, none from a `.env` file."""
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             cwd=data_dir,
-            env=inherited | _plain_settings(data_dir) | env,
+            env=environment(data_dir) | env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -127,8 +126,9 @@ class BotProcess:
             self._pulse.fire()
 
 
-def _plain_settings(data_dir: Path) -> dict[str, str]:
-    return {
+def environment(data_dir: Path) -> dict[str, str]:
+    """What a bot of these tests gets whatever the test is about."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | {
         "PYTHONPATH": str(ROOT),
         # Python's own warnings would be lines that are no JSON: the log's check finds them.
         "PYTHONWARNINGS": "default,ignore::DeprecationWarning",
@@ -152,10 +152,13 @@ async def wait_gone(processes: Sequence[psutil.Process], timeout: float = END_SE
 
 @asynccontextmanager
 async def running_bot(
-    server: LoopbackDiscord, data_dir: Path, command: Sequence[str] = PLAIN_BOT
+    server: LoopbackDiscord,
+    data_dir: Path,
+    command: Sequence[str] = PLAIN_BOT,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[BotProcess]:
     """A bot on its way to `server`; afterwards it is gone, and so is everything that it started."""
-    bot = await BotProcess.start(server.env(), data_dir, command)
+    bot = await BotProcess.start({**server.env(), **(env or {})}, data_dir, command)
     try:
         yield bot
     except TimeoutError as error:

@@ -128,7 +128,7 @@ class Gateway:
         if session.connection is not None:
             await session.connection.send(DISPATCH, data, seq=len(session.events), event=event)
 
-    async def drop(self, *, resumable: bool, how: DropKind) -> None:
+    async def drop(self, *, resumable: bool, how: DropKind, code: int = 4000) -> None:
         """End the bot's connection in one of the ways in which Discord does."""
         session = self.session
         if session is None or session.connection is None:
@@ -139,7 +139,7 @@ class Gateway:
         if how == "abort":
             connection.abort()
         elif how == "close":
-            await connection.socket.close(code=4000, message=b"Unknown error")
+            await connection.socket.close(code=code, message=b"Unknown error")
         elif how == "reconnect":
             await connection.send(RECONNECT)
         else:

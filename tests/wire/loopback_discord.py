@@ -26,7 +26,7 @@ from .gateway import DropKind, Gateway
 from .handles import EPHEMERAL, Interaction, StoredFile
 from .payloads import JSON, guild, thread
 from .people import ClickWhere, Where
-from .rest import API_PREFIX, Fault, RecordedRequest, Rest
+from .rest import API_PREFIX, Fault, FaultDetails, Hold, RecordedRequest, Rest
 from .routes import BotRoutes
 from .routing import RouteTable
 from .world import World, guess_type
@@ -164,41 +164,25 @@ class LoopbackDiscord:
         method: str,
         path_pattern: str,
         status: int | None = 503,
-        *,
-        times: int = 1,
-        retry_after: float = 0.1,
-        after_body: bool = True,
-        apply: bool = False,
-        via: bool = True,
-        code: int = 0,
-        message: str = "Service unavailable",
-        uploads_only: bool = False,
+        **details: Unpack[FaultDetails],
     ) -> None:
         """Answer the next fitting requests with ``status``, or cut the connection for ``None``.
 
-        ``path_pattern`` is a shell-style pattern for the path below ``/api/v10``. ``apply`` does what was
-        asked all the same, so that only the answer is lost. ``via=False`` makes a 429 look like one from the
-        proxy before Discord, which clients do not retry. ``uploads_only`` lets requests without files pass.
+        ``path_pattern`` is a shell-style pattern for the path below ``/api/v10``.
         """
-        self._rest.faults.append(
-            Fault(
-                method=method,
-                pattern=path_pattern,
-                status=status,
-                times=times,
-                retry_after=retry_after,
-                after_body=after_body,
-                apply=apply,
-                via=via,
-                code=code,
-                message=message,
-                uploads_only=uploads_only,
-            )
-        )
+        self._rest.faults.append(Fault(method, path_pattern, status, **details))
 
-    async def drop_gateway(self, *, resumable: bool = True, how: DropKind = "abort") -> None:
-        """End the bot's gateway connection: cut, closed, by op 7 ("reconnect") or by op 9 ("invalidate")."""
-        await self._gateway.drop(resumable=resumable, how=how)
+    def hold_next(self, method: str, path_pattern: str, *, uploads_only: bool = False) -> Hold:
+        """Let the next fitting request wait, as in a Discord that is slow, until the test lets it go."""
+        self._rest.holds.append(hold := Hold(method, path_pattern, uploads_only))
+        return hold
+
+    async def drop_gateway(
+        self, *, resumable: bool = True, how: DropKind = "abort", code: int = 4000
+    ) -> None:
+        """End the bot's gateway connection: cut, closed with ``code``, by op 7 ("reconnect") or by op 9
+        ("invalidate")."""
+        await self._gateway.drop(resumable=resumable, how=how, code=code)
 
     async def dispatch(self, event: str, data: JSON) -> None:
         """Send the bot any gateway event."""

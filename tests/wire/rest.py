@@ -7,12 +7,13 @@ a connection that ends in the middle.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypedDict
 
 from aiohttp import BodyPartReader, web
 
@@ -49,6 +50,22 @@ class RecordedRequest:
         return method in ("*", self.method) and fnmatchcase(self.path, pattern)
 
 
+class FaultDetails(TypedDict, total=False):
+    """What can be said of a fault beside the requests that it takes and the status that they get."""
+
+    times: int
+    retry_after: float
+    after_body: bool
+    apply: bool
+    """Whether what was asked is done all the same, so that only the answer is lost."""
+    via: bool
+    """False makes a 429 look like one from the proxy before Discord, which clients do not retry."""
+    code: int
+    message: str
+    uploads_only: bool
+    """Whether requests without files pass."""
+
+
 @dataclass
 class Fault:
     """An answer to give instead of the true one, ``times`` times."""
@@ -56,20 +73,63 @@ class Fault:
     method: str
     pattern: str
     status: int | None
-    times: int
-    retry_after: float
-    after_body: bool
-    apply: bool
-    via: bool
-    code: int
-    message: str
-    uploads_only: bool
+    times: int = 1
+    retry_after: float = 0.1
+    after_body: bool = True
+    apply: bool = False
+    via: bool = True
+    code: int = 0
+    message: str = "Service unavailable"
+    uploads_only: bool = False
 
     def takes(self, record: RecordedRequest, *, is_upload: bool) -> bool:
         """Whether this request is one of those to break; what it says is not known yet."""
         return (
             self.times > 0 and record.fits(self.method, self.pattern) and (is_upload or not self.uploads_only)
         )
+
+
+@dataclass
+class Hold:
+    """The next fitting request arrives whole, and nothing comes of it until it is let go, or ever.
+
+    A client that leaves meanwhile does not take it back: it has been sent, and is done late.
+    """
+
+    method: str
+    pattern: str
+    uploads_only: bool = False
+    record: RecordedRequest | None = None
+    _read: asyncio.Event = field(default_factory=asyncio.Event)
+    _decided: asyncio.Event = field(default_factory=asyncio.Event)
+    _lost: bool = False
+
+    def takes(self, record: RecordedRequest, *, is_upload: bool) -> bool:
+        """Whether this is the request to hold."""
+        free = self.record is None and record.fits(self.method, self.pattern)
+        return free and (is_upload or not self.uploads_only)
+
+    async def keep(self) -> bool:
+        """Wait for the test's decision: whether the request is carried out."""
+        self._read.set()
+        await self._decided.wait()
+        return not self._lost
+
+    async def arrived(self, timeout: float) -> RecordedRequest:
+        """Return the request once all of it has arrived."""
+        async with asyncio.timeout(timeout):
+            await self._read.wait()
+        assert self.record is not None
+        return self.record
+
+    def release(self) -> None:
+        """Carry it out now, and answer it if the client still listens."""
+        self._decided.set()
+
+    def lose(self) -> None:
+        """Never carry it out, and cut its connection."""
+        self._lost = True
+        self._decided.set()
 
 
 class Rest:
@@ -81,17 +141,22 @@ class Rest:
         self.requests: list[RecordedRequest] = []
         self.unexpected: list[str] = []
         self.faults: list[Fault] = []
+        self.holds: list[Hold] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, truly or with the fault that waits for it."""
         path = request.path.removeprefix(API_PREFIX)
         record = RecordedRequest(request.method, path, dict(request.query))
         self.requests.append(record)
-        fault = self._take_fault(record, is_upload=request.content_type == MULTIPART)
+        is_upload = request.content_type == MULTIPART
+        hold = self._take_hold(record, is_upload=is_upload)
+        fault = self._take_fault(record, is_upload=is_upload)
         try:
             if fault is not None and not fault.after_body:
                 return self._break(request, record, fault)
             call = await self._read(request, record)
+            if hold is not None and not await hold.keep():
+                return _cut(request)
             if fault is None:
                 return self._answer(call, record)
             if fault.apply:
@@ -107,6 +172,13 @@ class Rest:
             if fault.takes(record, is_upload=is_upload):
                 fault.times -= 1
                 return fault
+        return None
+
+    def _take_hold(self, record: RecordedRequest, *, is_upload: bool) -> Hold | None:
+        for hold in self.holds:
+            if hold.takes(record, is_upload=is_upload):
+                hold.record = record
+                return hold
         return None
 
     async def _read(self, request: web.Request, record: RecordedRequest) -> Call:
@@ -176,9 +248,7 @@ class Rest:
         """The fault's answer, or none at all: the connection ends instead."""
         record.status = fault.status
         if fault.status is None:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
+            return _cut(request)
         if fault.status != 429:
             return _json_response(fault.status, {"message": fault.message, "code": fault.code}, {})
         headers = _rate_headers(record.method, record.path, remaining=0, reset_after=fault.retry_after)
@@ -187,6 +257,13 @@ class Rest:
             headers["Via"] = "1.1 google"
         body = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": False}
         return _json_response(429, body, headers)
+
+
+def _cut(request: web.Request) -> web.Response:
+    """End the connection; the response is for the framework alone."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _json_response(status: int, body: Any, headers: dict[str, str]) -> web.Response:

@@ -62,6 +62,8 @@ class BotRoutes:
         return 200, list(self.world.commands.get(guild, {}).values())
 
     def _replace_commands(self, call: Call, app: str, guild: str | None = None) -> Reply:
+        if guild is not None and guild not in self.world.guilds:
+            raise refusals.missing_access()
         for command in call.body:
             refusals.check_command(command)
         before = {_command_key(c): c for c in self.world.commands.get(guild, {}).values()}

@@ -336,6 +336,31 @@ async def test_dropped_connection_reaches_the_bot(monkeypatch: pytest.MonkeyPatc
         assert isinstance(error, aiohttp.ServerDisconnectedError)
 
 
+async def test_what_is_held_is_done_late_also_for_a_client_that_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with meeting(monkeypatch) as (server, bot):
+        held = server.hold_next("PATCH", "/webhooks/*", uploads_only=True)
+        interaction = await server.slash("trinart", {"prompt": "p"})
+        await held.arrived(5)
+        await bot.close()
+        assert not has_picture(interaction)
+        held.release()
+        await interaction.wait(has_picture)
+        assert_picture_intact(server, interaction)
+
+
+async def test_what_is_lost_is_never_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with meeting(monkeypatch) as (server, bot):
+        held = server.hold_next("PATCH", "/webhooks/*")
+        interaction = await server.slash("trinart", {"prompt": "p"})
+        record = await held.arrived(5)
+        held.lose()
+        error = await asyncio.wait_for(bot.errors.get(), 5)
+        assert isinstance(error, aiohttp.ServerDisconnectedError)
+        assert (record.status, has_picture(interaction)) == (None, False)
+
+
 @pytest.mark.parametrize("status", [503, 429])
 async def test_fault_before_the_body_was_read(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     async with meeting(monkeypatch) as (server, _):
