@@ -27,6 +27,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def pipe() -> StableDiffusionPipeline:
+    torch.set_num_threads(1)  # two of them on two busy cores wait for each other most of the time
     pipe = StableDiffusionPipeline.from_pretrained(
         DEMO_FOLDER, local_files_only=True, safety_checker=None, requires_safety_checker=False
     )
@@ -78,7 +79,7 @@ def assert_close(latent: torch.Tensor, expected: torch.Tensor) -> None:
     assert (latent - expected).abs().max() <= TOLERANCE
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 20])
+@pytest.mark.parametrize("steps", [1, 2, 3, 12])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_sampler_alone_is_diffusers_own(
     model: DiffusionModel, pipe: StableDiffusionPipeline, config: Any, sampler: Sampler, steps: int
@@ -96,7 +97,7 @@ def company() -> list[GenerationRequest]:
             negative_prompt="blurry" * (number % 3),
             sampler=sampler,
             seed=number,
-            num_inference_steps=5 + 3 * number,
+            num_inference_steps=4 + 2 * number,
             guidance_scale=1.0 if number % 4 == 3 else 2.0 + number / 2,
         )
         for number, sampler in enumerate(SAMPLERS)
@@ -202,14 +203,14 @@ def png(image: PillowImage.Image) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("strength", [0.02, 0.3, 0.75, 1.0])
+@pytest.mark.parametrize("strength", [0.05, 0.3, 1.0])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_drawing_from_an_image_is_diffusers_own(
     model: DiffusionModel, pipe: StableDiffusionPipeline, config: Any, sampler: Sampler, strength: float
 ) -> None:
     image = PillowImage.linear_gradient("L").resize((64, 64)).convert("RGB")
     request = make_request(
-        "1girl", sampler=sampler, num_inference_steps=50, init_image=png(image), strength=strength
+        "1girl", sampler=sampler, num_inference_steps=20, init_image=png(image), strength=strength
     )
     img2img = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     img2img.set_progress_bar_config(disable=True)
@@ -219,7 +220,7 @@ def test_drawing_from_an_image_is_diffusers_own(
         image=image,
         strength=strength,
         negative_prompt=request.negative_prompt,
-        num_inference_steps=50,
+        num_inference_steps=20,
         guidance_scale=request.guidance_scale,
         generator=torch.Generator().manual_seed(request.seed),
         output_type="latent",
