@@ -25,16 +25,25 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--max-batch-size", type=int, required=True)
+    parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     configure_logging()
 
-    from engine.worker.model import DiffusionModel
+    from engine.worker.model import DiffusionModel, ModelOptions
     from engine.worker.server import WorkerServer
 
     def load() -> DiffusionModel:
-        return DiffusionModel.load(args.model, args.device, threads=args.threads)
+        options = ModelOptions(
+            device=args.device,
+            threads=args.threads,
+            max_batch_size=args.max_batch_size,
+            is_exact=args.exact,
+            is_compiled=args.compile,
+        )
+        return DiffusionModel.load(args.model, options)
 
-    server = WorkerServer(load, max_batch_size=args.max_batch_size)
+    server = WorkerServer(load)
     asyncio.run(server.serve(socket.socket(fileno=args.fd)))
 
 

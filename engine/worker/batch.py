@@ -70,14 +70,14 @@ class Sample:
 class RunningBatch:
     """The tensors of a set of samples; a new set is a new batch.
 
-    With `rows`, UNet calls have that many rows whoever is there: kernels round differently for different
-    numbers of rows, and this way a picture is the same to the last bit whoever shares its calls.
+    With `is_exact` no sample's update is rounded differently for who else is there; the UNet has to see to
+    the same for its own rows.
     """
 
-    def __init__(self, samples: Sequence[Sample], unet: UNet, *, rows: int = 0) -> None:
+    def __init__(self, samples: Sequence[Sample], unet: UNet, *, is_exact: bool = False) -> None:
         self.samples = list(samples)
         self._unet = unet
-        self._rows = rows
+        self._is_exact = is_exact
         self._device = samples[0].state.device
         self._size = max(sample.table.state for sample in samples)
         self._state = torch.stack([self._padded(sample.state) for sample in samples])
@@ -96,7 +96,7 @@ class RunningBatch:
         # Without guidance the row is its own negative, and this leaves it as it is.
         output = negative + self._guidance * (output[: len(self.samples)] - negative)
         basis = torch.cat([self._state, output[:, None], self._noise()[:, None]], dim=1)
-        multiply = self._multiply_one_by_one if self._rows else torch.bmm
+        multiply = self._multiply_one_by_one if self._is_exact else torch.bmm
         state = multiply(update, basis.flatten(2)).view_as(self._state)
         self._state = state
         self._cursor += 1
@@ -135,14 +135,12 @@ class RunningBatch:
         negative_row = list(range(count))
         for row, index in enumerate(guided, start=count):
             negative_row[index] = row
-        filling = [0] * max(0, self._rows - count - len(guided))
-        self._sample_of = self._to_device(torch.tensor([*range(count), *guided, *filling]))
+        self._sample_of = self._to_device(torch.tensor([*range(count), *guided]))
         self._negative_row = self._to_device(torch.tensor(negative_row))
         guidance = torch.tensor([sample.guidance_scale for sample in self.samples])
         self._guidance = self._to_device(guidance)[:, None, None, None]
         embeddings = [sample.prompt for sample in self.samples]
         embeddings += [each for sample in self.samples if (each := sample.negative_prompt) is not None]
-        embeddings += [embeddings[0] for _ in filling]
         self._embeddings = torch.nn.utils.rnn.pad_sequence(embeddings, batch_first=True)
         self._mask = self._mask_of([len(each) for each in embeddings])
         self._no_noise = torch.zeros_like(self._state[:, 0])

@@ -55,6 +55,7 @@ class Model(Protocol):
     """What the loop needs of a loaded model. All calls come from the device thread."""
 
     card: ModelCard
+    max_batch_size: int
 
     def start(self, job: Assign) -> Sequence[Any]:
         """The samples of a job, before their first step."""
@@ -94,10 +95,10 @@ class _Job:
 class BatchingLoop:
     """Runs until it was told to drain and everything is done."""
 
-    def __init__(self, model: Model, listener: Listener, *, max_batch_size: int) -> None:
+    def __init__(self, model: Model, listener: Listener) -> None:
         self._model = model
         self._listener = listener
-        self._max_batch_size = max_batch_size
+        self._max_batch_size = model.max_batch_size
         self._inbox: SimpleQueue[Assign | Cancel | Drain] = SimpleQueue()
         self._jobs: dict[str, _Job] = {}
         self._waiting: deque[Sample] = deque()

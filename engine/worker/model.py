@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,54 +24,66 @@ from engine.worker.batch import RunningBatch, Sample
 from engine.worker.loop import OutOfMemory, Pending, Pixels, Shape
 from engine.worker.prompts import PromptEncoder
 from engine.worker.samplers import SamplerTables
+from engine.worker.unet import ROW_BUCKETS, UNetCaller, prepare_for_cuda, probe_max_rows
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a model is to be run. In exact mode a picture is the same to the last bit whoever shares its calls."""
+
+    device: str = "cpu"
+    threads: int = 1
+    max_batch_size: int = 8
+    is_exact: bool = False
+    is_compiled: bool = False
 
 
 class DiffusionModel:
     """One loaded model. Not thread-safe: the worker's device thread is its only user."""
 
-    def __init__(self, pipe: StableDiffusionPipeline, card: ModelCard, *, rows: int = 0) -> None:
+    def __init__(
+        self, pipe: StableDiffusionPipeline, card: ModelCard, unet: UNetCaller, *, is_exact: bool = False
+    ) -> None:
         self.card = card
-        self._rows = rows
-        self._unet: Any = pipe.unet
+        self.max_batch_size = 8
+        self._is_exact = is_exact
+        self._unet = unet
         self._vae: Any = pipe.vae
+        self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self._encoder = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         self._tables = SamplerTables(pipe.scheduler.config)
         self._batches: dict[Shape, RunningBatch] = {}
         self._latent_to_rgb = self._fit_latent_to_rgb()
 
     @classmethod
-    def load(cls, folder: Path, device: str, *, threads: int, rows: int = 0) -> DiffusionModel:
+    def load(cls, folder: Path, options: ModelOptions) -> DiffusionModel:
         """Load a folder in diffusers layout, offline; float16 on CUDA, float32 elsewhere.
-
-        `rows` is as for `RunningBatch`.
 
         Raises:
             ModelError: a file of the folder is missing or unreadable.
         """
-        if device.startswith("cuda") and int(device.partition(":")[2]) >= torch.cuda.device_count():
-            raise ModelError(
-                f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices:"
-                " check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."
-            )
+        is_cuda = options.device.startswith("cuda")
+        if is_cuda:
+            _check_cuda(options.device)
         card = read_model(folder)
-        torch.set_num_threads(threads)
-        diffusers_logging.set_verbosity_error()
-        diffusers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        pipe = StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=torch.float16 if device.startswith("cuda") else torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+        card = msgspec.structs.replace(card, hash=_weights_hash(folder))
+        torch.set_num_threads(options.threads)
+        pipe = _load_pipeline(folder, torch.float16 if is_cuda else torch.float32)
+        pipe.to(options.device)
+        # In exact mode each call has all the rows there can be; else CUDA graphs want few numbers of rows.
+        exact_rows = (2 * options.max_batch_size,)
+        unet = UNetCaller(
+            pipe.unet, buckets=exact_rows if options.is_exact else ROW_BUCKETS if is_cuda else ()
         )
-        pipe.to(device)
-        return cls(pipe, msgspec.structs.replace(card, hash=_weights_hash(folder)), rows=rows)
+        if is_cuda:
+            prepare_for_cuda(pipe, unet, is_compiled=options.is_compiled)
+        model = cls(pipe, card, unet, is_exact=options.is_exact)
+        model.max_batch_size = options.max_batch_size
+        if is_cuda:
+            model.max_batch_size = min(options.max_batch_size, model._probe_batch_size())
+        return model
 
     @torch.inference_mode()
     def start(self, job: Assign) -> list[Sample]:
@@ -96,7 +109,7 @@ class DiffusionModel:
                     negative_prompt=negative,
                     guidance_scale=request.guidance_scale,
                     generator=generator,
-                    state=state.to(self._unet.device),
+                    state=state.to(self._vae.device),
                 )
             )
         return samples
@@ -108,7 +121,7 @@ class DiffusionModel:
         batch = self._batches.get(shape)
         try:
             if batch is None or batch.samples != samples:
-                batch = RunningBatch(samples, self._predict_noise, rows=self._rows)
+                batch = RunningBatch(samples, self._unet, is_exact=self._is_exact)
             batch.step()
         except torch.OutOfMemoryError as error:
             self._batches.clear()
@@ -133,28 +146,20 @@ class DiffusionModel:
         rgb = (self._latent_to_rgb @ flat).view(3, *latent.shape[1:]).clamp(-1, 1)
         return ((rgb + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
-    def _predict_noise(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        embeddings: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        return self._unet(
-            latents.to(self._unet.dtype),
-            timesteps,
-            embeddings,
-            encoder_attention_mask=mask,
-            return_dict=False,
-        )[0].float()
+    def _probe_batch_size(self) -> int:
+        """How many samples with guidance fit into one UNet call at the largest size on offer."""
+        sizes = self.card.sizes.values()
+        width, height = max(sizes, key=lambda size: size[0] * size[1])
+        prompt, _ = self._encoder.encode("", None)
+        shape = (self._vae.config.latent_channels, height // self._factor, width // self._factor)
+        return max(1, probe_max_rows(self._unet, shape, prompt.shape) // 2)
 
     def _first_latent(
         self, request: GenerationRequest, generator: torch.Generator, noise_scale: float, image_scale: float
     ) -> torch.Tensor:
         """Noise, on top of the start image where there is one; shape (4, h, w), float32, on the CPU."""
-        config = self._vae.config
-        factor = 2 ** (len(config.block_out_channels) - 1)
-        shape = (config.latent_channels, request.height // factor, request.width // factor)
+        factor = self._factor
+        shape = (self._vae.config.latent_channels, request.height // factor, request.width // factor)
         encoded = torch.zeros(shape)
         if request.init_image:
             encoded = self._encode_image(request, generator) * image_scale
@@ -212,6 +217,31 @@ class _Copying:
             picture if finite else None
             for picture, finite in zip(pictures, self._finite.tolist(), strict=True)
         ]
+
+
+def _check_cuda(device: str) -> None:
+    if int(device.partition(":")[2]) >= torch.cuda.device_count():
+        raise ModelError(
+            f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices: "
+            "check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."
+        )
+    torch.cuda.set_device(device)
+
+
+def _load_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    return StableDiffusionPipeline.from_pretrained(
+        folder,
+        dtype=dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
 
 
 def _weights_hash(folder: Path) -> str:

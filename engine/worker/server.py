@@ -50,9 +50,8 @@ class _Job:
 class WorkerServer:
     """Implements `engine.worker.loop.Listener`."""
 
-    def __init__(self, load: Callable[[], Model], *, max_batch_size: int) -> None:
+    def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
-        self._max_batch_size = max_batch_size
         self._jobs: dict[str, _Job] = {}
         self._early: list[CoreToWorker] = []
         self._batching: BatchingLoop | None = None
@@ -76,10 +75,10 @@ class WorkerServer:
             await self._channel.close()
             os._exit(1)
         self._card = model.card
-        self._batching = BatchingLoop(model, self, max_batch_size=self._max_batch_size)
+        self._batching = BatchingLoop(model, self)
         for message in self._early:
             self._batching.post(message)
-        self._channel.send(WorkerReady(model.card, self._max_batch_size))
+        self._channel.send(WorkerReady(model.card, model.max_batch_size))
         await self._loop.run_in_executor(self._device_thread, self._batching.run)
         await asyncio.to_thread(self._encoder_threads.shutdown)
         await asyncio.sleep(0)  # what the encoder threads called last

@@ -19,6 +19,7 @@ from engine.protocol import Assign, GenerationRequest, Sampler
 from engine.worker.batch import Sample
 from engine.worker.model import DiffusionModel
 from engine.worker.samplers import make_sampler
+from engine.worker.unet import UNetCaller
 from tests.fixtures.engine import make_request
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
@@ -43,7 +44,7 @@ def config(pipe: StableDiffusionPipeline) -> Any:
 
 @pytest.fixture(scope="module")
 def model(pipe: StableDiffusionPipeline, config: Any) -> DiffusionModel:
-    return DiffusionModel(pipe, read_model(DEMO_FOLDER))
+    return DiffusionModel(pipe, read_model(DEMO_FOLDER), UNetCaller(pipe.unet))
 
 
 def start(model: DiffusionModel, *requests: GenerationRequest) -> list[Sample]:
@@ -60,7 +61,7 @@ def finish(model: DiffusionModel, samples: Sequence[Sample]) -> list[torch.Tenso
     return [sample.latent for sample in samples]
 
 
-def reference(pipe: StableDiffusionPipeline, config: Any, request: GenerationRequest) -> torch.Tensor:
+def reference(pipe: Any, config: Any, request: GenerationRequest) -> torch.Tensor:
     """The latent that diffusers' own loop makes of a request."""
     pipe.scheduler = make_sampler(request.sampler, config)
     return pipe(
@@ -142,7 +143,7 @@ class CountingUNet:
     """Counts the rows of the calls to the real one."""
 
     def __init__(self, model: DiffusionModel) -> None:
-        self._predict = model._predict_noise
+        self._predict = model._unet
         self.rows: list[int] = []
 
     def __call__(self, latents: torch.Tensor, *others: Any) -> torch.Tensor:
@@ -154,7 +155,7 @@ def test_without_guidance_a_sample_takes_one_row(
     model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counting = CountingUNet(model)
-    monkeypatch.setattr(model, "_predict_noise", counting)
+    monkeypatch.setattr(model, "_unet", counting)
     scales = (1.0, 4.0, 1.0, 7.5)
     finish(model, start(model, *(make_request(guidance_scale=scale) for scale in scales)))
     assert set(counting.rows) == {6}
@@ -172,7 +173,7 @@ def test_a_step_that_fails_changes_nothing(model: DiffusionModel, monkeypatch: p
         raise RuntimeError("out of order")
 
     with monkeypatch.context() as patch:
-        patch.setattr(model, "_predict_noise", out_of_order)
+        patch.setattr(model, "_unet", out_of_order)
         for _ in range(2):
             for part in (samples, samples[:1], samples[1:]):
                 with pytest.raises(RuntimeError, match="out of order"):
@@ -186,7 +187,8 @@ def test_with_fixed_rows_company_changes_no_bit(
     pipe: StableDiffusionPipeline, config: Any, sampler: Sampler
 ) -> None:
     pipe.scheduler = make_sampler("DDIM", config)
-    model = DiffusionModel(pipe, read_model(DEMO_FOLDER), rows=16)
+    unet = UNetCaller(pipe.unet, buckets=(16,))
+    model = DiffusionModel(pipe, read_model(DEMO_FOLDER), unet, is_exact=True)
     request = make_request("1girl", sampler=sampler, num_inference_steps=6)
     [alone] = finish(model, start(model, request))
     others = [make_request(f"{number} cats", seed=number, sampler=SAMPLERS[number]) for number in range(7)]
@@ -212,7 +214,7 @@ def test_drawing_from_an_image_is_diffusers_own(
     request = make_request(
         "1girl", sampler=sampler, num_inference_steps=20, init_image=png(image), strength=strength
     )
-    img2img = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
+    img2img: Any = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     img2img.set_progress_bar_config(disable=True)
     img2img.scheduler = make_sampler(sampler, config)
     expected = img2img(

@@ -1,0 +1,120 @@
+"""How the UNet is called: in which number of rows, compiled or not, and how many rows fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+log = logging.getLogger(__name__)
+
+ROW_BUCKETS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
+"""Numbers of rows that CUDA graphs are recorded for; a call of another number is filled up to the next."""
+
+MEMORY_SHARE = 0.8
+"""Of what is free on the device after loading; the rest is for the autoencoder and for fragmentation."""
+
+
+class UNetCaller:
+    """A UNet that is called with rows of latents, whatever they belong to."""
+
+    def __init__(self, unet: Any, *, buckets: Sequence[int] = ()) -> None:
+        self._unet = unet
+        self._call = unet
+        self._buckets = sorted(buckets)
+
+    def __call__(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The predicted noise, float32.
+
+        Args:
+            latents: shape (rows, 4, h, w), any float dtype.
+            timesteps: shape (rows,).
+            embeddings: shape (rows, tokens, hidden).
+            mask: shape (rows, tokens), true for tokens that count; None if all do.
+        """
+        rows = len(latents)
+        missing = next((bucket for bucket in self._buckets if bucket >= rows), rows) - rows
+        if missing:
+            latents, timesteps, embeddings = (
+                _fill(each, missing) for each in (latents, timesteps, embeddings)
+            )
+            mask = _fill(mask, missing) if mask is not None else None
+        output = self._predict(latents.to(self._unet.dtype), timesteps, embeddings, mask)
+        # Compiled code writes its next result into the same memory: this copy is needed there.
+        return output[:rows].to(torch.float32, copy=True)
+
+    def compile(self, **options: Any) -> None:
+        """Compile for any number of rows; a compiler that fails is given up for the plain UNet."""
+        self._call = torch.compile(self._unet, fullgraph=True, **options)
+
+    def _predict(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        # A mask is rare, and would be compiled for each number of rows.
+        if self._call is not self._unet and mask is None:
+            for tensor in (latents, timesteps, embeddings):
+                torch._dynamo.mark_dynamic(tensor, 0)
+            try:
+                torch.compiler.cudagraph_mark_step_begin()
+                return self._call(latents, timesteps, embeddings, return_dict=False)[0]
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:
+                log.exception("the compiled UNet failed; going on without compilation")
+                self._call = self._unet
+        return self._unet(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
+
+
+def prepare_for_cuda(pipe: Any, caller: UNetCaller, *, is_compiled: bool) -> None:
+    """Lay out the weights for tensor cores, fuse the attention projections, and compile if wanted."""
+    pipe.unet.to(memory_format=torch.channels_last)
+    pipe.vae.to(memory_format=torch.channels_last)
+    pipe.unet.fuse_qkv_projections()
+    if is_compiled:
+        caller.compile(mode="reduce-overhead")
+
+
+def probe_max_rows(caller: UNetCaller, latent_shape: Sequence[int], embedding_shape: Sequence[int]) -> int:
+    """How many rows fit on the current CUDA device, from the memory that calls of 2 and of 8 rows take.
+
+    Args:
+        latent_shape: (4, h, w) of the largest picture on offer.
+        embedding_shape: (tokens, hidden).
+    """
+    few, many = 2, 8
+    small, large = (_peak_bytes(caller, rows, latent_shape, embedding_shape) for rows in (few, many))
+    per_row = max(1, (large - small) // (many - few))
+    free, _ = torch.cuda.mem_get_info()
+    return max(few, int((free * MEMORY_SHARE - small) / per_row) + few)
+
+
+def _peak_bytes(
+    caller: UNetCaller, rows: int, latent_shape: Sequence[int], embedding_shape: Sequence[int]
+) -> int:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    caller(
+        torch.zeros(rows, *latent_shape, device="cuda"),
+        torch.zeros(rows, device="cuda"),
+        torch.zeros(rows, *embedding_shape, device="cuda", dtype=torch.float16),
+        None,
+    )
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _fill(rows: torch.Tensor, missing: int) -> torch.Tensor:
+    """Repeat row 0 at the end: its result is thrown away, but it must be a number."""
+    return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])])
