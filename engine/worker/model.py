@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """How a model is to be run. In exact mode a picture is the same to the last bit whoever shares its calls."""
+    """How to run a model. In exact mode a picture is the same to the last bit whoever shares its calls."""
 
     device: str = "cpu"
     threads: int = 1

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -158,34 +155,6 @@ def test_weighted_terms_keep_their_weights(terms: list[tuple[str, int]]) -> None
     # A letter right after the number would make it none, so each term begins with a space.
     expected = [Fragment(f" {words}", weight / 10) for words, weight in terms]
     assert parse("".join(f" {words}::{weight / 10}" for words, weight in terms)) == expected
-
-
-def seconds_to_parse(text: str) -> float:
-    """The shortest of three, of this process's own time and without the garbage collector's."""
-    times: list[float] = []
-    gc.disable()
-    try:
-        for _ in range(3):
-            start = time.process_time()
-            parse(text)
-            times.append(time.process_time() - start)
-    finally:
-        gc.enable()
-    return min(times)
-
-
-@pytest.mark.parametrize(
-    ("start", "part"),
-    [
-        *[("", part) for part in ["(", "[(", "(a", "(a:1", "a::1 ", "a::1.5(", ":", "\\", "a,", "{a}::2"]],
-        *[(start, part) for start in ["a::", "(a:", "(a:1"] for part in " 1"],
-    ],
-)
-def test_parsing_takes_linear_time(start: str, part: str) -> None:
-    size = 1_000
-    short = seconds_to_parse(start + part * size + ")" * size)
-    long = seconds_to_parse(start + part * size * 16 + ")" * size * 16)
-    assert long < 64 * max(short, 0.001)  # 256 times if it were quadratic
 
 
 # --- cleaning ---------------------------------------------------------------------------------------
