@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class DiffusionModel:
         self._encoder = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         self._tables = SamplerTables(pipe.scheduler.config)
         self._batches: dict[Shape, RunningBatch] = {}
+        self._steps_on_device: deque[torch.cuda.Event] = deque()
         self._latent_to_rgb = self._fit_latent_to_rgb()
 
     @classmethod
@@ -128,23 +130,29 @@ class DiffusionModel:
             torch.cuda.empty_cache()
             raise OutOfMemory(str(error)) from error
         self._batches = {shape: batch} if len(self._batches) > 8 else {**self._batches, shape: batch}
+        self._pace()
+
+    def _pace(self) -> None:
+        """Keep one step ahead of the device and no more: newcomers join early, and progress is true."""
+        if self._vae.device.type != "cuda":
+            return
+        self._steps_on_device.append(_recorded_event())
+        if len(self._steps_on_device) > 1:
+            self._steps_on_device.popleft().synchronize()
 
     @torch.inference_mode()
     def decode(self, samples: Sequence[Sample]) -> Pending:
         """The autoencoder's pictures, rounded on the device as StableDiffusionPipeline does."""
         latents = torch.stack([sample.latent for sample in samples]).to(self._vae.dtype)
-        decoded = self._vae.decode(latents / self._vae.config.scaling_factor).sample.float()
-        finite = decoded.isfinite().flatten(1).all(1)
-        pixels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return _Copying(pixels, finite)
+        return _copy_pictures(self._vae.decode(latents / self._vae.config.scaling_factor).sample.float())
 
     @torch.inference_mode()
-    def preview(self, sample: Sample) -> Pixels:
+    def preview(self, sample: Sample) -> Pending:
         """A rough look by the fitted linear map, of the latent's size; no autoencoder involved."""
-        latent = sample.latent.float().cpu()
-        flat = torch.cat([latent.flatten(1), torch.ones(1, latent[0].numel())])
-        rgb = (self._latent_to_rgb @ flat).view(3, *latent.shape[1:]).clamp(-1, 1)
-        return ((rgb + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        latent = sample.latent
+        flat = torch.cat([latent.flatten(1), latent.new_ones(1, latent[0].numel())])
+        rgb = (self._latent_to_rgb @ flat).view(1, 3, *latent.shape[1:])
+        return _copy_pictures(rgb)
 
     def _probe_batch_size(self) -> int:
         """How many samples with guidance fit into one UNet call at the largest size on offer."""
@@ -191,32 +199,37 @@ class DiffusionModel:
         inputs = latents.permute(0, 2, 3, 1).flatten(0, 2)
         inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
         targets = rgb.permute(0, 2, 3, 1).flatten(0, 2)
-        return torch.linalg.lstsq(inputs, targets).solution.T
+        return torch.linalg.lstsq(inputs, targets).solution.T.contiguous().to(vae.device)
 
 
-class _Copying:
-    """Pictures on their way from the device: the device thread goes on, whoever wants them waits."""
+def _copy_pictures(values: torch.Tensor) -> Pending:
+    """Begin to bring pictures from the device: its thread goes on, and whoever wants them waits.
 
-    def __init__(self, pixels: torch.Tensor, finite: torch.Tensor) -> None:
-        self._copied = None
-        if pixels.is_cuda:
-            self._pixels, self._finite = (
-                pixels.to("cpu", non_blocking=True),
-                finite.to("cpu", non_blocking=True),
-            )
-            self._copied = torch.cuda.Event()
-            self._copied.record()
-        else:
-            self._pixels, self._finite = pixels, finite
+    Args:
+        values: RGB in [-1, 1], shape (pictures, 3, height, width); rounded as StableDiffusionPipeline does.
+    """
+    finite = values.isfinite().flatten(1).all(1)
+    pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    copied = None
+    if pixels.is_cuda:
+        pixels, finite = pixels.to("cpu", non_blocking=True), finite.to("cpu", non_blocking=True)
+        copied = _recorded_event()
 
-    def __call__(self) -> list[Pixels | None]:
-        if self._copied is not None:
-            self._copied.synchronize()
-        pictures = np.ascontiguousarray(self._pixels.numpy())
+    def pictures() -> list[Pixels | None]:
+        if copied is not None:
+            copied.synchronize()
+        flags = finite.tolist()
         return [
-            picture if finite else None
-            for picture, finite in zip(pictures, self._finite.tolist(), strict=True)
+            picture if is_finite else None for picture, is_finite in zip(pixels.numpy(), flags, strict=True)
         ]
+
+    return pictures
+
+
+def _recorded_event() -> torch.cuda.Event:
+    event = torch.cuda.Event()
+    event.record()
+    return event
 
 
 def _check_cuda(device: str) -> None:

@@ -107,13 +107,9 @@ class WorkerServer:
         """A step of a job is done."""
         self._send(Progress(job_id, step, num_steps))
 
-    def on_preview(self, job_id: str, pixels: Pixels) -> None:
+    def on_preview(self, job_id: str, pending: Pending) -> None:
         """There is something to look at."""
-
-        def encode() -> None:
-            self._send(Preview(job_id, encode_preview(pixels)))
-
-        self._encoder_threads.submit(encode)
+        self._encoder_threads.submit(self._encode_preview, job_id, pending)
 
     def on_decoded(self, samples: Sequence[Sample], pending: Pending) -> None:
         """Pictures are about to come off the device."""
@@ -137,6 +133,14 @@ class WorkerServer:
             log.exception("pictures of %s could not be encoded", [sample.job_id for sample in samples])
             for sample in samples:
                 self.on_failed(sample.job_id, error)
+
+    def _encode_preview(self, job_id: str, pending: Pending) -> None:
+        try:
+            [pixels] = pending()
+            if pixels is not None:
+                self._send(Preview(job_id, encode_preview(pixels)))
+        except Exception:  # a picture is drawn without previews too
+            log.exception("no preview of job %s", job_id)
 
     def _encode_one(self, sample: Sample, pixels: Pixels | None) -> None:
         job = self._jobs.get(sample.job_id)
