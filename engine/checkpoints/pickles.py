@@ -9,10 +9,9 @@ from __future__ import annotations
 import pickletools
 import re
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # what Python 2 called them
 from pathlib import Path
 from typing import IO, Any
-
-from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
 from engine.checkpoints.errors import CheckpointError
 
