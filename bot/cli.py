@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -53,9 +55,33 @@ def main() -> None:
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(coroutine)
+        asyncio.run(_until_terminated(coroutine))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+async def _until_terminated(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Let SIGTERM cancel the command as Ctrl-C does, so that its processes and temporary folders go with it.
+
+    `trinart run` and `trinart playground` put their own handler in place of this one.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        if not terminated:  # a second one must not break into the cleaning up
+            terminated = True
+            task.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        await coroutine
+    except asyncio.CancelledError:
+        if terminated:
+            raise typer.Exit(128 + signal.SIGTERM) from None
+        raise
 
 
 def _settings(log_level: str | None = None) -> Settings:
@@ -91,7 +117,9 @@ def demo(
 
 @app.command()
 def playground(
-    port: Annotated[int, typer.Option(help="Port of the page on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1; 0 takes a free one.")
+    ] = 0,
 ) -> None:
     """The bot in an offline Discord in your browser, until Ctrl-C."""
     _quiet()
@@ -188,18 +216,19 @@ def db_downgrade(
 def db_current() -> None:
     """The revision of the database and the newest one."""
     settings = _settings("ERROR")
-    from bot.database.session import Database, head_revision
+    from bot.database.session import Database, NoDatabase, head_revision
 
     async def current() -> None:
-        async with Database.connect(settings.resolved_database_url, upgrade=False) as database:
-            output.print(f"database: {await database.revision() or 'base'}, newest: {head_revision()}")
+        try:
+            async with Database.connect(settings.resolved_database_url, upgrade=False) as database:
+                output.print(f"database: {await database.revision() or 'base'}, newest: {head_revision()}")
+        except NoDatabase as error:  # an answer to the question, and no failure
+            output.print(str(error), markup=False, soft_wrap=True)
 
     _run(current())
 
 
 def _quiet() -> None:
     """Demo and playground talk to a newcomer: only warnings reach the terminal, from all processes."""
-    import os
-
     os.environ["TRINART_LOG_LEVEL"] = "ERROR"
     configure_logging("ERROR")

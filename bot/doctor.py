@@ -8,11 +8,12 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.database.session import Database, head_revision, is_known
+from bot.database.session import Database, NoDatabase, head_revision, is_known
 from bot.errors import OperatorError
 from bot.settings import Settings
 from engine.client import EngineClient
@@ -64,22 +65,37 @@ async def _token(settings: Settings) -> Finding:
 async def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    try:
+        await asyncio.to_thread(_write_something, existing)
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
         return Finding(
-            "Data folder", False, f"{folder} cannot be written; set TRINART_DATA_DIR to one that can"
+            "Data folder",
+            False,
+            f"{folder} cannot be written ({error.strerror}); make room there and let this user write, "
+            "or set TRINART_DATA_DIR to another folder",
         )
-    free = shutil.disk_usage(existing).free
-    return Finding("Data folder", free > MIN_FREE_BYTES, f"{folder}, {free / 2**30:.1f} GiB free")
+    text = f"{folder}, {free / 2**30:.1f} GiB free"
+    if free < MIN_FREE_BYTES:
+        return Finding("Data folder", False, f"{text}; make room: pictures and the database need 1 GiB")
+    return Finding("Data folder", True, text)
+
+
+def _write_something(folder: Path) -> None:
+    """Permissions and free bytes do not tell it: a quota or a read-only disk is noticed by writing."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 async def _database(settings: Settings) -> Finding:
     url = settings.resolved_database_url
     try:
         async with Database.connect(url, upgrade=False) as database:
-            path = database.url.database if database.url.get_backend_name() == "sqlite" else None
-            if path and not await asyncio.to_thread(Path(path).exists):
-                return Finding("Database", True, "none yet; made at the first start")
             revision = await database.revision()
+    except NoDatabase:
+        return Finding("Database", True, "none yet; made at the first start")
     except Exception as error:  # whatever a driver raises is the finding
         return Finding("Database", False, f"cannot be opened: {error}")
     if not is_known(revision):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import tempfile
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from bot.app import open_service
 from bot.errors import MemberError, OperatorError
 from bot.generation import GenerationService
 from bot.jobs import Origin
-from bot.presets import GenerationOptions
+from bot.presets import GenerationOptions, PresetBook
 from bot.reply import GenerationResult, JobProgress
 from bot.settings import Settings
-from engine.protocol import EngineUnavailable
+from engine.models import ModelError, find_model, read_model
+from engine.protocol import EngineUnavailable, GenerationRequest
 
 
 class FileReply:
@@ -28,7 +30,7 @@ class FileReply:
         self._progress = progress
         self._task = task
         self.written: list[tuple[Path, int]] = []
-        self.error: MemberError | None = None
+        self.error: MemberError | OperatorError | None = None
 
     def show_progress(self, progress: JobProgress) -> None:
         """Move the bar."""
@@ -37,11 +39,15 @@ class FileReply:
         )
 
     async def deliver(self, result: GenerationResult) -> None:
-        """Write the PNG files."""
+        """Write the PNG files; a disk that takes no more is kept as the error, for it is not the bot's."""
         several = len(result.images) > 1
         for number, image in enumerate(result.images, start=1):
             path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
-            await asyncio.to_thread(path.write_bytes, image.png)
+            try:
+                await asyncio.to_thread(path.write_bytes, image.png)
+            except OSError as error:
+                self.error = _not_written(path, error)
+                return
             self.written.append((path, image.seed))
 
     async def fail(self, error: MemberError) -> None:
@@ -61,37 +67,58 @@ async def generate_to_file(
         MemberError: an option cannot be used.
         OperatorError: the model cannot be used, the picture could not be drawn or not be written.
     """
-    if not out.parent.is_dir():
-        raise OperatorError(f"There is no folder {out.parent} to write {out.name} into.")
-    if out.is_dir():
-        raise OperatorError(f"{out} is a folder: name a file, such as {out / 'trinart.png'}.")
+    # What can be refused is refused now: loading a model takes up to a minute.
+    out = _png_file(out)
+    model = find_model(settings.model, settings.models_dir).absolute()
+    try:
+        request = PresetBook.load().resolve(options, read_model(model), random.SystemRandom())
+    except ModelError as error:
+        raise OperatorError(str(error)) from error
     # Errors come back as sentences; the processes' own log lines would tear the progress bar.
     os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
     with tempfile.TemporaryDirectory(prefix="trinart-") as folder:
         private = settings.model_copy(
-            update={"data_dir": Path(folder), "database_url": "", "model": _absolute_model(settings)}
+            update={"data_dir": Path(folder), "database_url": "", "model": str(model)}
         )
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Loading the model", total=None)
             async with open_service(private) as service:
-                await _draw(service, options, FileReply(out, progress, task), console)
+                await _draw(service, request, FileReply(out, progress, task), console)
 
 
-def _absolute_model(settings: Settings) -> str:
-    from engine.models import find_model
+def _png_file(out: Path) -> Path:
+    """Where the picture goes: `out`, with `.png` added to a name without an ending.
 
-    return str(find_model(settings.model, settings.models_dir).absolute())
+    Raises:
+        OperatorError: it cannot be a picture's file.
+    """
+    file = out if out.suffix else out.with_name(f"{out.name}.png") if out.name else out
+    try:
+        if not out.parent.is_dir():
+            raise OperatorError(f"There is no folder {out.parent} to write {out.name} into.")
+        if out.is_dir() or file.is_dir():
+            raise OperatorError(f"{out} is a folder: name a file, such as {out / 'trinart.png'}.")
+    except OSError as error:
+        raise _not_written(file, error) from error
+    if file.suffix.casefold() != ".png":
+        raise OperatorError(f"{out.name} cannot be written: pictures are PNG files, so end its name in .png.")
+    return file
+
+
+def _not_written(file: Path, error: OSError) -> OperatorError:
+    return OperatorError(f"{file} could not be written: {error.strerror}.", exit_code=1)
 
 
 async def _draw(
-    service: GenerationService, options: GenerationOptions, reply: FileReply, console: Console
+    service: GenerationService, request: GenerationRequest, reply: FileReply, console: Console
 ) -> None:
     status = await service.engine.wait_settled()
     if isinstance(status, EngineUnavailable):
         raise OperatorError(status.reason)
-    job = await service.accept(await service.resolve(options), Origin())
-    await service.run(job, reply)
-    if reply.error is not None:
-        raise OperatorError(reply.error.text("en-US"), exit_code=1)
+    await service.run(await service.accept(request, Origin()), reply)
     for path, seed in reply.written:
-        console.print(f"{path} (seed {seed}, {job.request.sampler})", markup=False)
+        console.print(f"{path} (seed {seed}, {request.sampler})", markup=False)
+    if isinstance(reply.error, MemberError):
+        raise OperatorError(reply.error.text("en-US"), exit_code=1)
+    if reply.error is not None:
+        raise reply.error

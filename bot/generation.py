@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import aclosing, contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import replace
@@ -66,6 +66,8 @@ class GenerationService:
     ) -> None:
         self.engine = engine
         self.presets = presets
+        self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
+        """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
         self._jobs = jobs
         self._pictures = pictures
         self._rng = rng or random.SystemRandom()
@@ -139,7 +141,7 @@ class GenerationService:
 
         The run outlives the interaction that asked for it, and `drain` knows of it.
         """
-        self._starts.put_nowait((job, reply, copy_context()))
+        self._starts.put_nowait((job, self.wrap_reply(job, reply), copy_context()))
 
     @contextmanager
     def taking(self) -> Generator[None]:

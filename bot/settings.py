@@ -64,7 +64,8 @@ def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
-        OperatorError: a variable has a value that cannot be used; names it, never its value.
+        OperatorError: the `.env` file cannot be read, or a variable has a value that cannot be used; names
+            it, never its value.
     """
     try:
         return Settings()
@@ -73,6 +74,10 @@ def load_settings() -> Settings:
             f"{_variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors(include_input=False)
         )
         raise OperatorError(f"A setting cannot be used: {problems}.") from None
+    except UnicodeDecodeError:
+        raise OperatorError("The file .env is not UTF-8 text: save it again as UTF-8.") from None
+    except OSError as error:
+        raise OperatorError(f"The file .env cannot be read: {error.strerror}.") from None
 
 
 def _variable(location: str) -> str:

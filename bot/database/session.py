@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
 import migrations
@@ -26,6 +27,13 @@ log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 5.0
 """How long SQLite waits for another writer before it says that the database is locked."""
+
+
+URL_FORMS = "sqlite+aiosqlite:///path/to/file.db or postgresql+asyncpg://user:password@host/name"
+
+
+class NoDatabase(OperatorError):
+    """There is no database yet, and what was asked for does not make one."""
 
 
 class Database:
@@ -44,18 +52,21 @@ class Database:
     @classmethod
     @asynccontextmanager
     async def connect(cls, url: str, *, upgrade: bool = True) -> AsyncGenerator[Database]:
-        """Open a database, by default brought to the newest revision first.
+        """Open a database, by default made if need be and brought to the newest revision first.
 
         Raises:
+            NoDatabase: there is none, and `upgrade` is not wanted.
             OperatorError: the URL is wrong, the database is newer than the code or cannot be opened.
         """
         try:
             database = cls(url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise OperatorError(f"TRINART_DATABASE_URL cannot be used: {error}.") from error
+        except (ArgumentError, InvalidRequestError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise OperatorError(_what_is_wrong_with_the_url(error)) from error
+        if (file := _sqlite_file(database.url)) is not None:
+            _check_sqlite_file(file, create=upgrade)
         try:
             if upgrade:
-                await database.upgrade()
+                await database._finish(database.upgrade())
             yield database
         finally:
             await database._engine.dispose()
@@ -67,16 +78,21 @@ class Database:
             yield session
 
     async def write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
-        """Run `work` in one transaction, to its end even if the caller is cancelled meanwhile.
-
-        A write that is cut off in the middle leaves SQLite locked for the rest of the process.
-        """
+        """Run `work` in one transaction, to its end even if the caller is cancelled meanwhile."""
 
         async def transaction() -> None:
             async with self.session() as session:
                 await work(session)
 
-        task = asyncio.create_task(transaction())
+        await self._finish(transaction())
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` to its end even if the caller is cancelled meanwhile.
+
+        What is cut off in the middle leaves SQLite locked for the rest of the process, and a thread that
+        makes files in a folder that is being removed.
+        """
+        task = asyncio.create_task(work)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -85,9 +101,6 @@ class Database:
 
     async def upgrade(self, revision: str = "head") -> None:
         """Apply migrations. Refuses a database that a newer version of the bot has used."""
-        if (path := self.url.database) and self.url.get_backend_name() == "sqlite":
-            with suppress(OSError):  # opening the file says what is wrong
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
         async with self._connection() as connection:
             await connection.run_sync(_check_not_newer)
             await connection.run_sync(_migrate, command.upgrade, revision)
@@ -121,6 +134,47 @@ class Database:
             raise OperatorError(
                 f"The database {self.url!r} cannot be used: {reason}.", exit_code=1
             ) from error
+
+
+def _what_is_wrong_with_the_url(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == "asyncpg":
+        return (
+            "TRINART_DATABASE_URL names PostgreSQL, whose driver is not installed: "
+            "run pip install 'trinart-bot[postgres]'; the URL is postgresql+asyncpg://user:password@host/name."
+        )
+    reason = str(error).rstrip(".")
+    return f"TRINART_DATABASE_URL cannot be used: it must look like {URL_FORMS} ({reason})."
+
+
+def _sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None for a server, and for a database in memory or under a URI."""
+    name = url.database or ":memory:"
+    if url.get_backend_name() != "sqlite" or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name)
+
+
+def _check_sqlite_file(file: Path, *, create: bool) -> None:
+    """Open the file before SQLite does, and make it, with its folder, if it is missing.
+
+    Only the bot's own user may read what is made here: with the tokens in it anybody could answer in the
+    bot's name. SQLite gives its `-wal` and `-shm` the same mode. A connection that aiosqlite cannot open
+    also leaves a thread behind that ends with a traceback, so the reason has to be found before.
+    """
+    try:
+        if create:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+    except OSError as error:
+        if not create and isinstance(error, FileNotFoundError):
+            raise NoDatabase(
+                f"There is no database at {file} yet: trinart run or trinart db upgrade makes it."
+            ) from error
+        raise OperatorError(
+            f"The database {file} cannot be opened: {error.strerror}. "
+            "Let TRINART_DATA_DIR or TRINART_DATABASE_URL name a place that this user can write.",
+            exit_code=1,
+        ) from error
 
 
 def head_revision() -> str | None:

@@ -14,7 +14,9 @@ from rich.panel import Panel
 from rich.text import Text
 from simcord.results import InteractionResult, ResponseMessage
 
+from bot.errors import OperatorError
 from bot.offline.browser import BrowserError, find_chromium, screenshot
+from bot.offline.progress import job_bars
 from bot.offline.world import World, open_world
 
 PROMPT = "1girl, blue hair, smile"
@@ -24,49 +26,62 @@ COMMANDS: tuple[dict[str, Any], ...] = (
 )
 MEMBERS = ("Mika", "Ren")
 TILE, CAPTION = 256, 24
+PICTURES, SHEET, SCREENSHOT = "trinart-*.png", "contact-sheet.png", "channel.png"
 
 
 async def run_demo(output_dir: Path) -> None:
-    """Run the bot offline, show what happens, and save it under `output_dir`."""
+    """Run the bot offline, show what happens, and save it under `output_dir`.
+
+    Raises:
+        OperatorError: nothing can be saved there.
+    """
     console = Console(highlight=False)
     started = time.monotonic()
-    output_dir.mkdir(parents=True, exist_ok=True)
+    _prepare(output_dir)
     async with open_world(console, *MEMBERS) as world:
         console.print(f"The engine is ready after {time.monotonic() - started:.1f} s.")
         asked = time.monotonic()
-        results = [
-            await member.slash(world.channel, "trinart", **options)
-            for member, options in zip(world.members, COMMANDS, strict=True)
-        ]
-        await _follow(world, results, console)
+        results = await _ask(world, console)
         console.print(f"Answered {time.monotonic() - asked:.1f} s after the commands.\n")
         files: list[Path] = []
         for member, options, result in zip(MEMBERS, COMMANDS, results, strict=True):
             assert result.response is not None
             console.print(_as_seen(member, options, result.response))
             files += await _save_pictures(result.response, output_dir)
-        sheet = output_dir / "contact-sheet.png"
+        sheet = output_dir / SHEET
         await asyncio.to_thread(make_contact_sheet, files, sheet)
-        shot = await _take_screenshot(world, output_dir / "channel.png", console)
+        shot = await _take_screenshot(world, output_dir / SCREENSHOT, console)
     for path in [*files, sheet, *shot]:
         console.print(f"saved {path}", markup=False)
     console.print(f"Done in {time.monotonic() - started:.1f} s. Try `make playground` next.")
 
 
-async def _follow(world: World, results: list[InteractionResult], console: Console) -> None:
-    """Print each change of the members' messages until all jobs have ended."""
-    shown: dict[int, str] = {}
-    finished = asyncio.create_task(world.service.idle())
-    with console.status("The members are waiting …"):
-        while not finished.done():
-            for member, result in zip(MEMBERS, results, strict=True):
-                text = result.response.content if result.response else ""
-                if text and shown.get(id(result)) != text:
-                    shown[id(result)] = text
-                    console.print(f"  {member} sees: {text}", markup=False)
-            await asyncio.wait([finished], timeout=0.1)
-    await finished
-    await world.env.settle()
+def _prepare(output_dir: Path) -> None:
+    """Make the folder, and remove what an earlier demo left there: one that has its contact sheet."""
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        if (output_dir / SHEET).exists():  # or else the pictures may be those of `trinart generate`
+            for pattern in (PICTURES, SCREENSHOT, SHEET):
+                for file in output_dir.glob(pattern):
+                    file.unlink()
+    except OSError as error:
+        raise OperatorError(
+            f"The pictures cannot be saved in {output_dir}: {error.strerror}. "
+            "Name another folder with --output."
+        ) from error
+
+
+async def _ask(world: World, console: Console) -> list[InteractionResult]:
+    """Let the members use the command, and show how far their jobs are until all are answered."""
+    names = dict(zip((member.id for member in world.members), MEMBERS, strict=True))
+    with job_bars(console, world.service, names):
+        results = [
+            await member.slash(world.channel, "trinart", **options)
+            for member, options in zip(world.members, COMMANDS, strict=True)
+        ]
+        await world.service.idle()
+        await world.env.settle()
+    return results
 
 
 def _as_seen(member: str, options: dict[str, Any], message: ResponseMessage) -> Panel:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from typing import Any
 
 from rich.console import Console
 from simcord.backend.errors import SetupError
 
+from bot.errors import OperatorError
 from bot.offline.world import World, open_world
 
 REFRESH_SECONDS = 0.5
 
 
 async def run_playground(port: int) -> None:
-    """Serve the channel on 127.0.0.1 until Ctrl-C, SIGTERM or the page's own end button."""
+    """Serve the channel on 127.0.0.1 until Ctrl-C, SIGTERM or the page's own end button.
+
+    Raises:
+        OperatorError: the port is taken.
+    """
+    _check_port(port)
     console = Console(highlight=False)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -39,6 +46,19 @@ async def run_playground(port: int) -> None:
             wait.cancel()
         await asyncio.wait(waits)
     console.print("Ended.")
+
+
+def _check_port(port: int) -> None:
+    """Before the engine is started, which takes seconds."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise OperatorError(
+                f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}. "
+                "Give another --port, or none for a free one."
+            ) from error
 
 
 async def _keep_fresh(world: World, preview: Any) -> None:

@@ -17,7 +17,7 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image as PillowImage
 from transformers.utils import logging as transformers_logging
 
-from engine.models import read_model
+from engine.models import ModelError, read_model
 from engine.protocol import Assign, GenerationRequest, ModelCard
 from engine.worker.batch import Batch, Drawing, Pixels
 from engine.worker.prompts import PromptEncoder
@@ -45,6 +45,11 @@ class ModelPipeline:
         Raises:
             ModelError: a file of the folder is missing or unreadable.
         """
+        if device.startswith("cuda") and int(device.partition(":")[2]) >= torch.cuda.device_count():
+            raise ModelError(
+                f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices:"
+                " check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."
+            )
         card = read_model(folder)
         torch.set_num_threads(threads)
         diffusers_logging.set_verbosity_error()

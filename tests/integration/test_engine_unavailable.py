@@ -101,3 +101,5 @@ async def test_weights_that_only_the_real_worker_can_judge(tmp_path: Path, model
 async def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     async with running_engine(tmp_path, devices="cuda:99", worker_module=REAL_WORKER) as engine:
         await assert_says_no(engine)
+        assert isinstance(engine.client.status, EngineUnavailable)
+        assert "TRINART_DEVICES names cuda:99" in engine.client.status.reason

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from bot.pictures import read_parameters
-
-ROOT = Path(__file__).parents[2]
-
-
-def trinart(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TRINART_", "DISCORD_"))
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "bot", *args],
-        cwd=cwd,
-        env={**clean, "PYTHONPATH": str(ROOT), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=90,
-    )
+from tests.fixtures.command_line import TRINART, settings_of, trinart
 
 
 def test_run_without_a_token_says_where_to_get_one(tmp_path: Path) -> None:
@@ -57,15 +42,25 @@ def test_generate_writes_a_picture_that_says_how_it_was_made(tmp_path: Path) -> 
         assert "Model: demo, Preset: More Details" in parameters
 
 
+NO_ENGINE = {"TRINART_DEVICES": "gpu"}
+
+
 @pytest.mark.parametrize(
     ("args", "env", "sentence"),
     [
-        (["generate", " "], {}, "The prompt is empty"),
-        (["generate", "x", "--steps", "99"], {}, "`steps` must be between 1 and 60"),
+        # With these devices the engine would complain, if it were asked before the options were checked.
+        (["generate", " "], NO_ENGINE, "The prompt is empty"),
+        (["generate", "x", "--steps", "99"], NO_ENGINE, "`steps` must be between 1 and 60"),
+        (["generate", "x", "--preset", "y"], NO_ENGINE, "There is no preset “y”"),
+        (["generate", "x", "-o", "no/such/folder/x.png"], NO_ENGINE, "There is no folder"),
+        (["generate", "x", "-o", "x.jpg"], NO_ENGINE, "pictures are PNG files"),
+        (["generate", "x", "-o", "."], NO_ENGINE, "is a folder"),
+        (["generate", "x"], NO_ENGINE, "TRINART_DEVICES is 'gpu'"),
         (["generate", "x"], {"TRINART_MODEL": "./nowhere"}, "There is no model folder at"),
-        (["generate", "x", "-o", "no/such/folder/x.png"], {}, "There is no folder"),
-        (["generate", "x"], {"TRINART_DEVICES": "gpu"}, "TRINART_DEVICES is 'gpu'"),
         (["db", "upgrade"], {"TRINART_DATABASE_URL": "nonsense"}, "TRINART_DATABASE_URL"),
+        (["db", "upgrade"], {"TRINART_DATABASE_URL": "sqlite:///x"}, "sqlite+aiosqlite:///"),
+        (["db", "downgrade", "base"], {}, "There is no database at data/trinart.db yet"),
+        (["playground", "--port", "99999"], {}, "less than or equal to 65535"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(
@@ -75,13 +70,53 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert result.returncode == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list(tmp_path.glob("*.png"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_db_commands_move_the_revision(tmp_path: Path) -> None:
     assert "revision 0001" in trinart("db", "upgrade", cwd=tmp_path).stdout
     assert "revision base" in trinart("db", "downgrade", "base", cwd=tmp_path).stdout
     assert "database: base, newest: 0001" in trinart("db", "current", cwd=tmp_path).stdout
+
+
+def test_db_current_says_that_there_is_no_database_and_makes_none(tmp_path: Path) -> None:
+    result = trinart("db", "current", cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stdout.startswith("There is no database at data/trinart.db yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    result = trinart("db", "upgrade", cwd=tmp_path)
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "data/trinart.db cannot be opened: File exists" in result.stderr
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = trinart("playground", "--port", str(port), cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"Port {port} of 127.0.0.1 cannot be used: Address already in use" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["typer", "discord"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_bot_that_is_stopped_while_it_is_loading_ends_in_order(
+    tmp_path: Path, module: str, number: signal.Signals
+) -> None:
+    # In front of the real one: it says that it is being imported, and never ends doing so.
+    (tmp_path / f"{module}.py").write_text("import signal\nprint('loading', flush=True)\nsignal.pause()\n")
+    env = settings_of(DISCORD_TOKEN="x")
+    env["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{env['PYTHONPATH']}"
+    with subprocess.Popen([*TRINART, "run"], cwd=tmp_path, env=env, stdout=subprocess.PIPE) as bot:
+        assert bot.stdout is not None
+        assert bot.stdout.readline() == b"loading\n"
+        bot.send_signal(number)
+        assert bot.wait() == 0
 
 
 def test_models_list_names_the_demo_model(tmp_path: Path) -> None:
@@ -96,3 +131,19 @@ def test_doctor_finds_what_is_missing(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "DISCORD_TOKEN" in result.stdout
     assert "There is no model folder" in " ".join(result.stdout.split())
+
+
+def test_doctor_writes_before_it_says_that_it_can(tmp_path: Path) -> None:
+    # A limit of no bytes per file is as good as a full disk, also for root.
+    result = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", *TRINART, "doctor"],
+        cwd=tmp_path,
+        env=settings_of(TRINART_MODEL="./nowhere", COLUMNS="400"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"{tmp_path / 'data'} cannot be written (File too large)" in result.stdout
+    assert "TRINART_DATA_DIR" in result.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from bot.database.models import ImageRow, JobRow
-from bot.database.session import Database, head_revision
+from bot.database.session import Database, NoDatabase, head_revision
 from bot.errors import OperatorError
 from bot.jobs import BEFORE, ENDED, DuplicateInteraction, IllegalTransition, JobStore, Origin, StoredImage
 from engine.protocol import GenerationRequest, ModelCard
@@ -65,6 +66,60 @@ async def test_an_unusable_database_is_one_sentence(bad_url: str) -> None:
     with pytest.raises(OperatorError, match=r"database|DATABASE"):
         async with Database.connect(bad_url):
             pass
+
+
+@pytest.mark.parametrize("name", ["file/x.db", "file/folder/x.db", "folder"])
+async def test_a_file_that_cannot_be_opened_is_found_before_aiosqlite_tries(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for upgrade in (True, False):
+        # SQLite's own words would be "unable to open database file".
+        with pytest.raises(OperatorError, match=r"(Not a|Is a) directory|File exists") as caught:
+            async with Database.connect(f"sqlite+aiosqlite:///{tmp_path / name}", upgrade=upgrade):
+                pass
+        assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("bad_url", ["sqlite:///x", "postgresql+psycopg2://x/y", "mysql://x/y"])
+async def test_a_driver_that_cannot_be_used_leads_to_those_that_can(bad_url: str) -> None:
+    with pytest.raises(OperatorError, match=r"sqlite\+aiosqlite:///.*postgresql\+asyncpg://"):
+        async with Database.connect(bad_url):
+            pass
+
+
+async def test_a_missing_driver_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)  # what Python takes for "there is none"
+    with pytest.raises(OperatorError, match=r"pip install 'trinart-bot\[postgres\]'.*postgresql\+asyncpg://"):
+        async with Database.connect("postgresql+asyncpg://x/y"):
+            pass
+
+
+async def test_a_database_is_made_only_where_one_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(NoDatabase, match="There is no database"):
+        async with Database.connect(url(tmp_path), upgrade=False):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def test_only_the_bots_user_can_read_the_tokens_in_a_new_database(tmp_path: Path) -> None:
+    async with Database.connect(url(tmp_path)) as database:
+        await JobStore(database).create(REQUEST, Origin(interaction_token="secret"))
+        files = {file.name: mode(file) for file in (tmp_path / "data").iterdir()}
+    assert files == dict.fromkeys(("trinart.db", "trinart.db-wal", "trinart.db-shm"), 0o600)
+    assert mode(tmp_path / "data") == 0o700
+
+
+async def test_a_folder_of_the_host_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o750)
+    async with Database.connect(url(tmp_path)):
+        assert mode(tmp_path / "data") == 0o750
 
 
 async def test_a_password_is_never_in_the_sentence() -> None:

@@ -40,6 +40,13 @@ def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "very-secret" not in repr(load_settings())
 
 
+def test_a_dotenv_file_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TRINART_MODEL=絵\n", encoding="utf-16")
+    with pytest.raises(OperatorError, match=r"\.env is not UTF-8") as caught:
+        load_settings()
+    assert caught.value.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
