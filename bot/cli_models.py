@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +19,7 @@ from rich.table import Table
 from bot.errors import OperatorError
 from bot.settings import Settings, load_settings
 from engine.installed import check_name, installed_models, read_record, remove_model, size_of
+from engine.logs import configure_logging
 from engine.models import DEMO_FOLDER, ModelError, find_model, read_model
 from engine.transport import SECRETS
 
@@ -49,7 +53,7 @@ ReplaceOption = Annotated[
 @models.command("list")
 def list_models() -> None:
     """The models that TRINART_MODEL can name."""
-    settings = load_settings()
+    settings = _settings()
     table = Table("Name", "Sizes", "Size", "Type", "Made of", "Imported", "Folder", box=None)
     folders = {path.name: path for path in installed_models(settings.models_dir)}
     for name, folder in {"demo": DEMO_FOLDER, **folders}.items():
@@ -81,7 +85,7 @@ def import_model(
     replace: ReplaceOption = False,
 ) -> None:
     """Make a model folder of a checkpoint, offline. Nothing in the checkpoint is run."""
-    settings = load_settings()
+    settings = _settings()
     chosen = _checked(name or model.stem.lower())
     options = ["--vae", str(vae)] if vae else []
     _run_checkpoints("import", str(model), *options, *_target(settings, chosen, dtype, replace))
@@ -95,7 +99,7 @@ def pull_model(
     replace: ReplaceOption = False,
 ) -> None:
     """Fetch a TrinArt model from the Hugging Face hub and import it; goes on where a pull was stopped."""
-    settings = load_settings()
+    settings = _settings()
     target = _target(settings, _checked(name or model.value), dtype, replace)
     _run_checkpoints("pull", model.value, "--downloads", str(settings.data_dir / "downloads"), *target)
 
@@ -105,7 +109,7 @@ def verify_model(
     name: Annotated[str, typer.Argument(help="The model's name, or its folder with a / in it.")],
 ) -> None:
     """Check every file of a model against what the import wrote down. Exit code 2 if one differs."""
-    _run_checkpoints("verify", str(find_model(name, load_settings().models_dir)))
+    _run_checkpoints("verify", str(find_model(name, _settings().models_dir)))
 
 
 @models.command("remove")
@@ -114,7 +118,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete an installed model."""
-    settings = load_settings()
+    settings = _settings()
     folder = settings.models_dir / _checked(name)
     if not folder.is_dir():
         raise OperatorError(f"There is no model {name} in {settings.models_dir}.")
@@ -127,6 +131,11 @@ def remove(
     except OSError as error:
         raise OperatorError(f"{folder} could not be deleted: {error.strerror}.", exit_code=1) from error
     output.print(f"{name} was removed.")
+
+
+def _settings() -> Settings:
+    configure_logging("ERROR")
+    return load_settings()
 
 
 def _checked(name: str) -> str:
@@ -147,12 +156,18 @@ def _run_checkpoints(*arguments: str) -> None:
         [sys.executable, "-P", "-m", "engine.checkpoints", *arguments],
         env={name: value for name, value in os.environ.items() if name not in SECRETS},
     )
-    while True:
-        try:
-            code = child.wait()
-            break
-        except KeyboardInterrupt:
-            continue  # the terminal told the child too; it tidies up and ends
-    if code < 0:
+    # A Ctrl-C reaches the child from the terminal; a SIGTERM comes to us alone. Either way it tidies up.
+    with _handling(signal.SIGINT, lambda: None), _handling(signal.SIGTERM, child.terminate):
+        code = child.wait()
+    if code < 0:  # killed, by hand or for its memory
         raise OperatorError(f"The import was ended by signal {-code}; nothing was installed.", exit_code=1)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _handling(number: signal.Signals, act: Callable[[], None]) -> Iterator[None]:
+    before = signal.signal(number, lambda _number, _frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -1,4 +1,4 @@
-"""Every key is accounted for: names agree with diffusers', and no difference of a single key is let through."""
+"""Every key is accounted for: the names are diffusers', and no difference in a single key is let through."""
 
 from __future__ import annotations
 
