@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -165,7 +165,7 @@ def _run_checkpoints(*arguments: str) -> None:
 
 
 @contextmanager
-def _handling(number: signal.Signals, act: Callable[[], None]) -> Iterator[None]:
+def _handling(number: signal.Signals, act: Callable[[], None]) -> Generator[None]:
     before = signal.signal(number, lambda _number, _frame: act())
     try:
         yield
