@@ -27,7 +27,7 @@ from engine.checkpoints.errors import CannotNow, CheckpointError
 from engine.checkpoints.importing import ImportRequest, Origin, check_target, import_checkpoint
 from engine.checkpoints.progress import Advance, Bars
 from engine.checkpoints.reading import sha256_of
-from engine.checkpoints.staging import check_space
+from engine.checkpoints.staging import check_space, make_folder
 
 DERRIDA = "naclbit/trinart_derrida_characters_v2_stable_diffusion"
 CHARACTERS = "naclbit/trinart_characters_19.2m_stable_diffusion_v1"
@@ -113,7 +113,8 @@ def _ask(wanted: HubFile, known: str) -> Offer:
 def _fetch(offer: Offer, downloads: Path, known: str, bars: Bars) -> Path:
     """The file, whole and with the right sha256; what an earlier attempt has left is gone on with."""
     folder = downloads / offer.sha256
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(downloads)
+    folder.mkdir(exist_ok=True)
     path, partial = folder / offer.wanted.file, folder / f"{offer.wanted.file}.incomplete"
     if not path.exists():
         with partial.open("ab") as stream:

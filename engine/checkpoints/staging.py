@@ -70,7 +70,7 @@ def staged(target: Path, *, replace: bool) -> Iterator[Path]:
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """Locked while it is filled: the lock ends with the process, so an unlocked one is nobody's."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with locked(target.parent):
         for left_over in target.parent.glob(f"{PARTIAL}*"):
             _remove_if_nobodys(left_over)
@@ -84,6 +84,12 @@ def _new_folder(target: Path) -> Iterator[Path]:
         # After the exchange of a replacement this is the old model; after a rename there is nothing.
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of the data folder. A new data folder is its owner's alone."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
 
 
 @contextmanager

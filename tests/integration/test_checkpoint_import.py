@@ -134,6 +134,11 @@ def test_the_data_type_is_as_asked(tmp_path: Path, stored: torch.dtype, dtype: s
             assert torch.equal(tensor, expected), key
 
 
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    do_import(tmp_path / "data", save(tmp_path / "m.ckpt", compvis_model()))
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_the_folder_says_what_it_was_made_of(tmp_path: Path) -> None:
     model, vae = save(tmp_path / "m.ckpt", compvis_model()), save(tmp_path / "v.ckpt", compvis_vae())
     folder = do_import(tmp_path, model, vae)
