@@ -82,6 +82,8 @@ def _new_folder(target: Path) -> Iterator[Path]:
         yield folder
     finally:
         # After the exchange of a replacement this is the old model; after a rename there is nothing.
+        if folder.is_symlink():  # the old model was a link to somewhere else, which stays
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 
