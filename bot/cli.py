@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bot.cli_models import models
 from bot.errors import MemberError, OperatorError
 from bot.presets import GenerationOptions
 from bot.settings import Settings, load_settings
@@ -24,7 +25,6 @@ app = typer.Typer(
     help="TrinArt bot: anime pictures in Discord.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 db = typer.Typer(help="The bot's database.", no_args_is_help=True)
-models = typer.Typer(help="The models the bot can draw with.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(models, name="models")
 
@@ -179,23 +179,6 @@ def doctor() -> None:
             raise typer.Exit(1)
 
     _run(examine_and_print())
-
-
-@models.command("list")
-def list_models() -> None:
-    """The models that TRINART_MODEL can name."""
-    settings = _settings("ERROR")
-    from engine.models import DEMO_FOLDER, ModelError, read_model
-
-    table = Table("Name", "Sizes", "Folder", box=None)
-    installed = sorted(settings.models_dir.iterdir()) if settings.models_dir.is_dir() else []
-    for name, folder in [("demo", DEMO_FOLDER), *((folder.name, folder) for folder in installed)]:
-        try:
-            sizes = ", ".join(f"{width}x{height}" for width, height in read_model(folder).sizes.values())
-        except ModelError as error:
-            sizes = f"[red]{error}"
-        table.add_row(name, sizes, str(folder))
-    output.print(table)
 
 
 @db.command("upgrade")

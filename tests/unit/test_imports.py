@@ -39,6 +39,6 @@ def test_the_engine_core_loads_neither_torch_nor_discord() -> None:
     script = SCRIPT.format(
         forbidden={"torch", "diffusers", "transformers", "discord"},
         packages="'engine',",
-        skipped=("engine.worker", "engine.__main__"),
+        skipped=("engine.worker", "engine.checkpoints", "engine.__main__"),
     )
     assert run(script) == "ok"

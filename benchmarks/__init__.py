@@ -1,0 +1,1 @@
+"""Measurements of this project on a real machine; results are in RESULTS.md."""

@@ -1,0 +1,173 @@
+"""`trinart models`. Whatever needs torch runs in a process of its own: `python -m engine.checkpoints`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bot.errors import OperatorError
+from bot.settings import Settings, load_settings
+from engine.installed import check_name, installed_models, read_record, remove_model, size_of
+from engine.logs import configure_logging
+from engine.models import DEMO_FOLDER, ModelError, find_model, read_model
+from engine.transport import SECRETS
+
+models = typer.Typer(help="The models the bot can draw with.", no_args_is_help=True)
+output = Console(highlight=False, soft_wrap=True)
+
+
+class Dtype(StrEnum):
+    """How a weight is stored."""
+
+    FP16 = "fp16"
+    FP32 = "fp32"
+
+
+class Known(StrEnum):
+    """What `pull` can fetch."""
+
+    DERRIDA = "derrida"
+    CHARACTERS_V1 = "characters-v1"
+    TRINART2_115K = "trinart2-115k"
+
+
+DtypeOption = Annotated[
+    Dtype, typer.Option(help="fp16 is half the size; fp32 keeps every bit of a float32 checkpoint.")
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Put it in the place of a model of that name.")
+]
+
+
+@models.command("list")
+def list_models() -> None:
+    """The models that TRINART_MODEL can name."""
+    settings = _settings()
+    table = Table("Name", "Sizes", "Size", "Type", "Made of", "Imported", "Folder", box=None)
+    folders = {path.name: path for path in installed_models(settings.models_dir)}
+    for name, folder in {"demo": DEMO_FOLDER, **folders}.items():
+        table.add_row(name, *_describe(folder), str(folder))
+    output.print(table)
+
+
+def _describe(folder: Path) -> tuple[str, str, str, str, str]:
+    size = f"{size_of(folder) / 1e9:.2f} GB"
+    try:
+        sizes = ", ".join(f"{width}x{height}" for width, height in read_model(folder).sizes.values())
+        record = read_record(folder)
+    except ModelError as error:
+        return f"[red]{error}", size, "", "", ""
+    if record is None:
+        return sizes, size, "", "", ""
+    sources = ", ".join(f"{source.file} ({source.sha256[:10]})" for source in record.sources)
+    return sizes, size, record.dtype, sources, record.date[:10]
+
+
+@models.command("import")
+def import_model(
+    model: Annotated[Path, typer.Argument(help="A .ckpt or .safetensors file in CompVis layout.")],
+    vae: Annotated[
+        Path | None, typer.Option(help="The autoencoder to put in place of the checkpoint's own.")
+    ] = None,
+    dtype: DtypeOption = Dtype.FP16,
+    name: Annotated[str | None, typer.Option(help="The model's name; the file's if left out.")] = None,
+    replace: ReplaceOption = False,
+) -> None:
+    """Make a model folder of a checkpoint, offline. Nothing in the checkpoint is run."""
+    settings = _settings()
+    chosen = _checked(name or model.stem.lower())
+    options = ["--vae", str(vae)] if vae else []
+    _run_checkpoints("import", str(model), *options, *_target(settings, chosen, dtype, replace))
+
+
+@models.command("pull")
+def pull_model(
+    model: Annotated[Known, typer.Argument(help="Which of TrinArt's models.")],
+    dtype: DtypeOption = Dtype.FP16,
+    name: Annotated[str | None, typer.Option(help="The model's name; the same if left out.")] = None,
+    replace: ReplaceOption = False,
+) -> None:
+    """Fetch a TrinArt model from the Hugging Face hub and import it; goes on where a pull was stopped."""
+    settings = _settings()
+    target = _target(settings, _checked(name or model.value), dtype, replace)
+    _run_checkpoints("pull", model.value, "--downloads", str(settings.data_dir / "downloads"), *target)
+
+
+@models.command("verify")
+def verify_model(
+    name: Annotated[str, typer.Argument(help="The model's name, or its folder with a / in it.")],
+) -> None:
+    """Check every file of a model against what the import wrote down. Exit code 2 if one differs."""
+    _run_checkpoints("verify", str(find_model(name, _settings().models_dir)))
+
+
+@models.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="The name of an installed model.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete an installed model."""
+    settings = _settings()
+    folder = settings.models_dir / _checked(name)
+    if not folder.is_dir():
+        raise OperatorError(f"There is no model {name} in {settings.models_dir}.")
+    if find_model(settings.model, settings.models_dir).absolute() == folder.absolute():
+        raise OperatorError(f"{name} is the model that TRINART_MODEL names: set another one first.")
+    if not yes:
+        typer.confirm(f"Delete {folder} ({size_of(folder) / 1e9:.2f} GB)?", abort=True, err=True)
+    try:
+        remove_model(folder)
+    except OSError as error:
+        raise OperatorError(f"{folder} could not be deleted: {error.strerror}.", exit_code=1) from error
+    output.print(f"{name} was removed.")
+
+
+def _settings() -> Settings:
+    configure_logging("ERROR")
+    return load_settings()
+
+
+def _checked(name: str) -> str:
+    try:
+        return check_name(name)
+    except ModelError as error:
+        raise OperatorError(str(error)) from error
+
+
+def _target(settings: Settings, name: str, dtype: Dtype, replace: bool) -> list[str]:
+    options = ["--models-dir", str(settings.models_dir), "--name", name, "--dtype", dtype.value]
+    return [*options, "--replace"] if replace else options
+
+
+def _run_checkpoints(*arguments: str) -> None:
+    """Start the engine's importer on this terminal; its exit code is ours, its sentence is already told."""
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "engine.checkpoints", *arguments],
+        env={name: value for name, value in os.environ.items() if name not in SECRETS},
+    )
+    # A Ctrl-C reaches the child from the terminal; a SIGTERM comes to us alone. Either way it tidies up.
+    with _handling(signal.SIGINT, lambda: None), _handling(signal.SIGTERM, child.terminate):
+        code = child.wait()
+    if code < 0:  # killed, by hand or for its memory
+        raise OperatorError(f"The import was ended by signal {-code}; nothing was installed.", exit_code=1)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _handling(number: signal.Signals, act: Callable[[], None]) -> Generator[None]:
+    before = signal.signal(number, lambda _number, _frame: act())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

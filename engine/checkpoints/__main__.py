@@ -1,0 +1,109 @@
+"""`python -m engine.checkpoints import | pull | verify`: started by `trinart models`.
+
+Progress goes to stderr, the result to stdout, an error as one sentence to stderr with its exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from engine.checkpoints.errors import CheckpointError
+
+# Checkpoints are read offline; `pull` alone asks the hub, for the two files that it names.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one thing; the exit code."""
+    args = _parser().parse_args(arguments)
+    if args.command != "pull":
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    # A SIGTERM ends it as Ctrl-C does, so that nothing half-made stays.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _verify(args) if args.command == "verify" else _install(args)
+    except CheckpointError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; nothing was installed.\n")
+        return 130
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="engine.checkpoints")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("import", "pull"):
+        command = commands.add_parser(name)
+        command.add_argument("model")
+        command.add_argument("--models-dir", type=Path, required=True)
+        command.add_argument("--name", required=True)
+        command.add_argument("--dtype", choices=("fp16", "fp32"), default="fp16")
+        command.add_argument("--replace", action="store_true")
+        command.add_argument("--config-dir", type=Path, help="another model's configuration, for tests")
+        if name == "import":
+            command.add_argument("--vae", type=Path)
+        else:
+            command.add_argument("--downloads", type=Path, required=True)
+    verify = commands.add_parser("verify")
+    verify.add_argument("folder", type=Path)
+    return parser
+
+
+def _install(args: argparse.Namespace) -> int:
+    from engine.checkpoints.components import SD1_FOLDER
+    from engine.checkpoints.importing import ImportRequest, import_checkpoint
+    from engine.checkpoints.progress import Bars
+    from engine.installed import size_of
+
+    request = ImportRequest(
+        model=Path(args.model),
+        vae=args.vae if args.command == "import" else None,
+        models_dir=args.models_dir,
+        name=args.name,
+        dtype=args.dtype,
+        replace=args.replace,
+        config_dir=args.config_dir or SD1_FOLDER,
+    )
+    if args.command == "import":
+        folder = import_checkpoint(request, Bars())
+    else:
+        from engine.checkpoints.hub import pull
+
+        folder = pull(args.model, request, args.downloads, Bars())
+    size = size_of(folder) / 1e9
+    sys.stdout.write(f"{request.name} is at {folder} ({size:.2f} GB, {request.dtype}).\n")
+    sys.stdout.write(f"To draw with it, set TRINART_MODEL={request.name}.\n")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from engine.checkpoints.progress import Bars
+    from engine.checkpoints.verifying import verify_model
+
+    verdicts = verify_model(args.folder, Bars())
+    for verdict in verdicts:
+        sys.stdout.write(f"{verdict.file}: {verdict.problem or 'ok'}\n")
+    bad = sum(bool(verdict.problem) for verdict in verdicts)
+    if bad:
+        sys.stderr.write(
+            f"{args.folder.name} is not as it should be in {bad} of its files: install it again.\n"
+        )
+    return 2 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

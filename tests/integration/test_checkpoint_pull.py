@@ -1,0 +1,175 @@
+"""`trinart models pull` against a hub on 127.0.0.1: dropped connections, wrong bytes, no network."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from engine.checkpoints import hub as pulling
+from engine.checkpoints.errors import CannotNow, CheckpointError
+from engine.checkpoints.hub import KNOWN, pull
+from engine.checkpoints.importing import ImportRequest
+from engine.checkpoints.progress import Bars
+from engine.installed import read_record
+from engine.models import DEMO_FOLDER
+from tests.fixtures.checkpoints import compvis_model, compvis_vae, save, training_extras
+from tests.fixtures.loopback_hub import COMMIT, LoopbackHub, loopback_hub
+
+TRINART2 = "naclbit/trinart_stable_diffusion_v2/trinart2_step115000.ckpt"
+DERRIDA = "naclbit/trinart_derrida_characters_v2_stable_diffusion/"
+CHUNK = constants.DOWNLOAD_CHUNK_SIZE
+"""huggingface_hub writes whole chunks of 10 MiB: that much survives a cut."""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A small TrinArt, of more than two chunks."""
+    path = tmp_path_factory.mktemp("hub") / "model.ckpt"
+    return save(path, {"state_dict": compvis_model() | training_extras()}).read_bytes()
+
+
+@pytest.fixture
+async def hub(checkpoint: bytes, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoopbackHub]:
+    async with loopback_hub({TRINART2: checkpoint, f"{DERRIDA}derrida_final.ckpt": checkpoint}) as hub:
+        ask(monkeypatch, hub.url)
+        yield hub
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """In this process huggingface_hub has read HF_ENDPOINT long ago."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+async def pull_here(tmp_path: Path, known: str = "trinart2-115k", **fields: Any) -> Path:
+    fields = {"name": known, "dtype": "fp32", "config_dir": DEMO_FOLDER} | fields
+    request = ImportRequest(model=Path(known), vae=None, models_dir=tmp_path / "models", **fields)
+    return await asyncio.to_thread(pull, known, request, tmp_path / "downloads", Bars())
+
+
+def downloads(tmp_path: Path) -> dict[str, int]:
+    folder = tmp_path / "downloads"
+    return {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_a_model_is_fetched_through_hf_endpoint_although_the_connection_drops(
+    tmp_path: Path, hub: LoopbackHub, checkpoint: bytes
+) -> None:
+    """The child process as the command line starts it."""
+    hub.cut_after = CHUNK + 5
+    command = ["-m", "engine.checkpoints", "pull", "trinart2-115k", "--name", "mine", "--dtype", "fp16"]
+    command += ["--models-dir", "models", "--downloads", "downloads", "--config-dir", str(DEMO_FOLDER)]
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, *command),
+        cwd=tmp_path,
+        env=os.environ | {"HF_ENDPOINT": hub.url},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    stdout, _ = await child.communicate()
+    assert child.returncode == 0
+    assert b"TRINART_MODEL=mine" in stdout
+    assert hub.ranges == ["", f"bytes={CHUNK}-"]
+    record = read_record(tmp_path / "models" / "mine")
+    assert record is not None
+    (source,) = record.sources
+    assert (source.repo, source.commit) == ("naclbit/trinart_stable_diffusion_v2", COMMIT)
+    assert (source.sha256, source.size) == (hashlib.sha256(checkpoint).hexdigest(), len(checkpoint))
+    assert downloads(tmp_path) == {}
+
+
+async def test_a_later_pull_goes_on_where_an_earlier_one_failed(tmp_path: Path, hub: LoopbackHub) -> None:
+    hub.cut_after, hub.broken_after_cut = 2 * CHUNK + 5, True
+    with pytest.raises(CannotNow, match="pull again to go on where it stopped"):
+        await pull_here(tmp_path)
+    assert downloads(tmp_path) == {"trinart2_step115000.ckpt.incomplete": 2 * CHUNK}
+    assert not (tmp_path / "models").exists()
+    hub.broken_after_cut = False
+    folder = await pull_here(tmp_path)
+    assert hub.ranges[-1] == f"bytes={2 * CHUNK}-"
+    assert read_record(folder) is not None
+    assert downloads(tmp_path) == {}
+
+
+async def test_the_branch_is_asked_once_and_the_commit_is_fetched(tmp_path: Path, hub: LoopbackHub) -> None:
+    await pull_here(tmp_path)
+    prefix = "/naclbit/trinart_stable_diffusion_v2/resolve"
+    file = "trinart2_step115000.ckpt"
+    assert hub.paths == [f"HEAD {prefix}/main/{file}", f"GET {prefix}/{COMMIT}/{file}"]
+
+
+async def test_wrong_bytes_are_deleted_and_never_opened(
+    tmp_path: Path, hub: LoopbackHub, checkpoint: bytes
+) -> None:
+    hub.swapped = bytes(len(checkpoint))
+    with pytest.raises(CannotNow, match=r"trinart2_step115000\.ckpt arrived with a wrong checksum") as told:
+        await pull_here(tmp_path)
+    assert told.value.exit_code == 1
+    assert downloads(tmp_path) == {}
+    assert not (tmp_path / "models").exists()
+
+
+async def test_a_vae_other_than_the_published_one_is_not_even_fetched(
+    tmp_path: Path, hub: LoopbackHub
+) -> None:
+    hub.files[f"{DERRIDA}autoencoder_fix_kl-f8-trinart_characters.ckpt"] = b"something else"
+    for known in ("derrida", "characters-v1"):
+        hub.files[f"{KNOWN[known][0].repo}/{KNOWN[known][0].file}"] = b"x"
+        with pytest.raises(CheckpointError, match=r"another checksum .* than the published one"):
+            await pull_here(tmp_path, known)
+    assert hub.ranges == []
+
+
+async def test_derrida_is_fetched_with_its_vae(
+    tmp_path: Path, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, vae = KNOWN["derrida"]
+    assert vae is not None
+    content = save(tmp_path / "v.ckpt", {"state_dict": compvis_vae(0.1)}).read_bytes()
+    hub.files[f"{DERRIDA}{vae.file}"] = content
+    small = replace(vae, sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(pulling.KNOWN, "derrida", (model, small))
+    record = read_record(await pull_here(tmp_path, "derrida"))
+    assert record is not None
+    assert [(source.role, source.file) for source in record.sources] == [
+        ("model", "derrida_final.ckpt"),
+        ("vae", "autoencoder_fix_kl-f8-trinart_characters.ckpt"),
+    ]
+
+
+async def test_offline_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as nobody:  # bound, and not listening: refused at once
+        nobody.bind(("127.0.0.1", 0))
+        ask(monkeypatch, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(CannotNow) as told:
+            await pull_here(tmp_path, "derrida")
+    assert told.value.exit_code == 1
+    sentence = str(told.value)
+    assert "\n" not in sentence
+    assert "could not be fetched from http://127.0.0.1" in sentence
+    assert f"https://huggingface.co/{DERRIDA}resolve/main/derrida_final.ckpt" in sentence
+    command = "trinart models import derrida_final.ckpt --vae autoencoder_fix_kl-f8-trinart_characters.ckpt"
+    assert sentence.endswith(f"{command} --name derrida")
+
+
+async def test_a_file_that_the_hub_lost_is_told(tmp_path: Path, hub: LoopbackHub) -> None:
+    hub.files.clear()
+    with pytest.raises(CheckpointError, match=r"The hub has no trinart2_step115000\.ckpt"):
+        await pull_here(tmp_path)
+
+
+async def test_a_taken_name_is_told_before_anything_is_fetched(tmp_path: Path, hub: LoopbackHub) -> None:
+    (tmp_path / "models" / "trinart2-115k").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="already"):
+        await pull_here(tmp_path)
+    assert hub.paths == []

@@ -1,0 +1,74 @@
+"""`trinart models verify`: what was harmed since the import, file by file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from engine.checkpoints.components import Component
+from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.progress import Bars
+from engine.checkpoints.verifying import verify_model
+from engine.models import DEMO_FOLDER
+from tests.fixtures.checkpoints import components, compvis_model, do_import, save
+
+
+def problems(folder: Path) -> dict[str, str]:
+    return {verdict.file: verdict.problem for verdict in verify_model(folder, Bars()) if verdict.problem}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    return do_import(tmp_path, save(tmp_path / "m.ckpt", compvis_model()))
+
+
+def test_a_whole_model_is_verified(made: Path) -> None:
+    assert problems(made) == {}
+    assert {verdict.file for verdict in verify_model(made, Bars())} == set(json_of(made)["files"])
+    assert problems(DEMO_FOLDER) == {}, "without a record the keys are all there is"
+
+
+def json_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "trinart_import.json").read_text())
+
+
+def test_harm_is_told_file_by_file(made: Path) -> None:
+    unet, vae, text = (component.path for component in components())
+    data = bytearray((made / unet).read_bytes())
+    data[-1] ^= 1
+    (made / unet).write_bytes(data)
+    (made / vae).write_bytes((made / vae).read_bytes()[:-8])
+    (made / "tokenizer/tokenizer.json").unlink()
+    (made / "extra.bin").write_bytes(b"x")
+    assert problems(made) == {
+        unet: "was changed or damaged",
+        vae: "was changed or damaged",
+        "tokenizer/tokenizer.json": "is missing",
+        "extra.bin": "was not there when the model was imported",
+    }
+    assert text not in problems(made)
+
+
+def without_first_key(component: Component, folder: Path) -> str:
+    weights = load_file(folder / component.path)
+    key = sorted(weights)[0]
+    del weights[key]
+    save_file(weights, folder / component.path, {"format": "pt"})
+    return key
+
+
+def test_a_folder_of_other_make_is_held_to_its_configuration(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "mine"))
+    component = components()[2]
+    key = without_first_key(component, folder)
+    assert problems(folder) == {component.path: f"lacks the weight {key}, or has it in another shape"}
+
+
+def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no model folder"):
+        verify_model(tmp_path / "none", Bars())
