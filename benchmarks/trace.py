@@ -43,7 +43,8 @@ def mixed_requests(
 
 
 def _mixed_request(dice: random.Random, size: tuple[int, int], max_steps: int) -> GenerationRequest:
-    steps, cfg, sampler = 28, 7.0, "DPM++ 2M Karras"
+    steps, cfg = 28, 7.0
+    sampler: Sampler = "DPM++ 2M Karras"
     if dice.random() >= ALL_DEFAULT:
         [steps] = dice.choices(list(STEPS), list(STEPS.values()))
         [cfg] = dice.choices(list(CFG), list(CFG.values()))
