@@ -19,7 +19,7 @@ steps, cfg and sampler are options of `/trinart`, and most people leave options 
 STEPS = {15: 1, 20: 4, 25: 2, 28: 6, 30: 3, 40: 2, 50: 2}
 CFG = {1.0: 1, 4.0: 1, 5.5: 2, 7.0: 8, 9.0: 2, 12.0: 2}
 OFTEN: dict[Sampler, int] = {"DPM++ 2M Karras": 8, "Euler a": 4, "DDIM": 2}
-SAMPLER = {name: OFTEN.get(name, 1) for name in SAMPLERS}
+SAMPLER: dict[Sampler, int] = {name: OFTEN.get(name, 1) for name in SAMPLERS}
 
 SUBJECTS = ("a girl with blue hair", "a fox in the snow", "a castle at night", "two friends on a train")
 STYLES = ("watercolor", "flat colors, thick lines", "in the rain, neon lights")
