@@ -1,1 +1,1 @@
-"""Measurements of this project on a real machine; results are in RESULTS.md."""
+"""How fast it is, next to what others do; results are in RESULTS.md."""

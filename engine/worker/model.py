@@ -45,13 +45,20 @@ class DiffusionModel:
     """One loaded model. Not thread-safe: the worker's device thread is its only user."""
 
     def __init__(
-        self, pipe: StableDiffusionPipeline, card: ModelCard, unet: UNetCaller, *, is_exact: bool = False
+        self,
+        pipe: StableDiffusionPipeline,
+        card: ModelCard,
+        unet: UNetCaller | None = None,
+        *,
+        max_batch_size: int = 8,
+        is_exact: bool = False,
     ) -> None:
         self.card = card
-        self.max_batch_size = 8
+        self.max_batch_size = max_batch_size
         self._is_exact = is_exact
-        self._unet = unet
+        self._unet = unet if unet is not None else UNetCaller(pipe.unet)
         self._vae: Any = pipe.vae
+        self._device, self._dtype = self._vae.device, self._vae.dtype
         self._factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self._encoder = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
         self._tables = SamplerTables(pipe.scheduler.config)
@@ -81,8 +88,7 @@ class DiffusionModel:
         )
         if is_cuda:
             prepare_for_cuda(pipe, unet, is_compiled=options.is_compiled)
-        model = cls(pipe, card, unet, is_exact=options.is_exact)
-        model.max_batch_size = options.max_batch_size
+        model = cls(pipe, card, unet, max_batch_size=options.max_batch_size, is_exact=options.is_exact)
         if is_cuda:
             model.max_batch_size = min(options.max_batch_size, model._probe_batch_size())
         return model
@@ -111,7 +117,7 @@ class DiffusionModel:
                     negative_prompt=negative,
                     guidance_scale=request.guidance_scale,
                     generator=generator,
-                    state=state.to(self._vae.device),
+                    state=state.to(self._device),
                 )
             )
         return samples
@@ -134,7 +140,7 @@ class DiffusionModel:
 
     def _pace(self) -> None:
         """Keep one step ahead of the device and no more: newcomers join early, and progress is true."""
-        if self._vae.device.type != "cuda":
+        if self._device.type != "cuda":
             return
         self._steps_on_device.append(_recorded_event())
         if len(self._steps_on_device) > 1:
@@ -143,7 +149,7 @@ class DiffusionModel:
     @torch.inference_mode()
     def decode(self, samples: Sequence[Sample]) -> Pending:
         """The autoencoder's pictures, rounded on the device as StableDiffusionPipeline does."""
-        latents = torch.stack([sample.latent for sample in samples]).to(self._vae.dtype)
+        latents = torch.stack([sample.latent for sample in samples]).to(self._dtype)
         return _copy_pictures(self._vae.decode(latents / self._vae.config.scaling_factor).sample.float())
 
     @torch.inference_mode()
@@ -179,7 +185,7 @@ class DiffusionModel:
                 raise ValueError(f"the start image is {picture.size}, not {(request.width, request.height)}")
             pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
         image = torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)[None]
-        distribution = self._vae.encode(image.to(self._vae.device, self._vae.dtype)).latent_dist
+        distribution = self._vae.encode(image.to(self._device, self._dtype)).latent_dist
         # The posterior's own `sample` would draw in the device's dtype.
         noise = torch.randn(distribution.mean.shape, generator=generator)
         latent = distribution.mean.float().cpu() + distribution.std.float().cpu() * noise

@@ -23,6 +23,7 @@ class UNetCaller:
     def __init__(self, unet: Any, *, buckets: Sequence[int] = ()) -> None:
         self._unet = unet
         self._call = unet
+        self._dtype = unet.dtype  # asking for it takes diffusers a walk through all modules
         self._buckets = sorted(buckets)
 
     def __call__(
@@ -47,7 +48,7 @@ class UNetCaller:
                 _fill(each, missing) for each in (latents, timesteps, embeddings)
             )
             mask = _fill(mask, missing) if mask is not None else None
-        output = self._predict(latents.to(self._unet.dtype), timesteps, embeddings, mask)
+        output = self._predict(latents.to(self._dtype), timesteps, embeddings, mask)
         # Compiled code writes its next result into the same memory: this copy is needed there.
         return output[:rows].to(torch.float32, copy=True)
 

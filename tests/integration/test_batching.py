@@ -44,7 +44,7 @@ def config(pipe: StableDiffusionPipeline) -> Any:
 
 @pytest.fixture(scope="module")
 def model(pipe: StableDiffusionPipeline, config: Any) -> DiffusionModel:
-    return DiffusionModel(pipe, read_model(DEMO_FOLDER), UNetCaller(pipe.unet))
+    return DiffusionModel(pipe, read_model(DEMO_FOLDER))
 
 
 def start(model: DiffusionModel, *requests: GenerationRequest) -> list[Sample]:

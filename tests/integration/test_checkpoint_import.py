@@ -26,8 +26,8 @@ from engine.checkpoints.reading import sha256_of
 from engine.installed import ImportRecord, read_record
 from engine.models import DEMO_FOLDER, SD1_SIZES, read_model
 from engine.protocol import Assign
-from engine.worker.batch import Batch, Pixels
-from engine.worker.pipeline import ModelPipeline
+from engine.worker.loop import Pixels
+from engine.worker.model import DiffusionModel, ModelOptions
 from tests.fixtures.checkpoints import (
     Weights,
     components,
@@ -66,15 +66,13 @@ def left_behind(tmp_path: Path) -> list[str]:
 
 
 def draw(folder: Path) -> Pixels:
-    pipeline = ModelPipeline.load(folder, "cpu", threads=1)
-    job = Assign(job_id="job", request=make_request("1girl, blue hair"))
-    batch = Batch(
-        jobs=(job,),
-        on_step=lambda _step, _steps: None,
-        on_preview=lambda _job, _png: None,
-        is_cancelled=lambda _job: False,
-    )
-    return pipeline.draw(batch)[0].pixels
+    model = DiffusionModel.load(folder, ModelOptions())
+    [sample] = model.start(Assign("job", make_request("1girl, blue hair")))
+    while sample.done < 1:
+        model.step([sample])
+    [picture] = model.decode([sample])()
+    assert picture is not None
+    return picture
 
 
 def test_an_imported_demo_model_draws_the_demo_models_picture(tmp_path: Path) -> None:
