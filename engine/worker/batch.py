@@ -68,11 +68,16 @@ class Sample:
 
 
 class RunningBatch:
-    """The tensors of a set of samples; a new set is a new batch."""
+    """The tensors of a set of samples; a new set is a new batch.
 
-    def __init__(self, samples: Sequence[Sample], unet: UNet) -> None:
+    With `rows`, UNet calls have that many rows whoever is there: kernels round differently for different
+    numbers of rows, and this way a picture is the same to the last bit whoever shares its calls.
+    """
+
+    def __init__(self, samples: Sequence[Sample], unet: UNet, *, rows: int = 0) -> None:
         self.samples = list(samples)
         self._unet = unet
+        self._rows = rows
         self._device = samples[0].state.device
         self._size = max(sample.table.state for sample in samples)
         self._state = torch.stack([self._padded(sample.state) for sample in samples])
@@ -91,11 +96,21 @@ class RunningBatch:
         # Without guidance the row is its own negative, and this leaves it as it is.
         output = negative + self._guidance * (output[: len(self.samples)] - negative)
         basis = torch.cat([self._state, output[:, None], self._noise()[:, None]], dim=1)
-        state = torch.bmm(update, basis.flatten(2)).view_as(self._state)
+        multiply = self._multiply_one_by_one if self._rows else torch.bmm
+        state = multiply(update, basis.flatten(2)).view_as(self._state)
         self._state = state
         self._cursor += 1
         for row, sample in zip(state.unbind(), self.samples, strict=True):
             sample.advance(row[: sample.table.state])
+
+    def _multiply_one_by_one(self, update: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+        """As `torch.bmm`, but each sample's product is rounded as if it were alone."""
+        products: list[torch.Tensor] = []
+        for index, sample in enumerate(self.samples):
+            own = [*range(sample.table.state), -2, -1]
+            product = update[index, : sample.table.state, own] @ basis[index, own]
+            products.append(self._padded(product))
+        return torch.stack(products)
 
     def _noise(self) -> torch.Tensor:
         rows = [index for index, sample in enumerate(self.samples) if sample.table.draws_noise]
@@ -120,12 +135,14 @@ class RunningBatch:
         negative_row = list(range(count))
         for row, index in enumerate(guided, start=count):
             negative_row[index] = row
-        self._sample_of = self._to_device(torch.tensor([*range(count), *guided]))
+        filling = [0] * max(0, self._rows - count - len(guided))
+        self._sample_of = self._to_device(torch.tensor([*range(count), *guided, *filling]))
         self._negative_row = self._to_device(torch.tensor(negative_row))
         guidance = torch.tensor([sample.guidance_scale for sample in self.samples])
         self._guidance = self._to_device(guidance)[:, None, None, None]
         embeddings = [sample.prompt for sample in self.samples]
         embeddings += [each for sample in self.samples if (each := sample.negative_prompt) is not None]
+        embeddings += [embeddings[0] for _ in filling]
         self._embeddings = torch.nn.utils.rnn.pad_sequence(embeddings, batch_first=True)
         self._mask = self._mask_of([len(each) for each in embeddings])
         self._no_noise = torch.zeros_like(self._state[:, 0])

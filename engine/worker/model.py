@@ -17,7 +17,7 @@ from diffusers.utils import logging as diffusers_logging
 from PIL import Image as PillowImage
 from transformers.utils import logging as transformers_logging
 
-from engine.models import read_model
+from engine.models import ModelError, read_model
 from engine.protocol import Assign, GenerationRequest, ModelCard
 from engine.worker.batch import RunningBatch, Sample
 from engine.worker.loop import OutOfMemory, Pending, Pixels, Shape
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 class DiffusionModel:
     """One loaded model. Not thread-safe: the worker's device thread is its only user."""
 
-    def __init__(self, pipe: StableDiffusionPipeline, card: ModelCard) -> None:
+    def __init__(self, pipe: StableDiffusionPipeline, card: ModelCard, *, rows: int = 0) -> None:
         self.card = card
+        self._rows = rows
         self._unet: Any = pipe.unet
         self._vae: Any = pipe.vae
         self._encoder = PromptEncoder(pipe.tokenizer, pipe.text_encoder)
@@ -40,12 +41,19 @@ class DiffusionModel:
         self._latent_to_rgb = self._fit_latent_to_rgb()
 
     @classmethod
-    def load(cls, folder: Path, device: str, *, threads: int) -> DiffusionModel:
+    def load(cls, folder: Path, device: str, *, threads: int, rows: int = 0) -> DiffusionModel:
         """Load a folder in diffusers layout, offline; float16 on CUDA, float32 elsewhere.
+
+        `rows` is as for `RunningBatch`.
 
         Raises:
             ModelError: a file of the folder is missing or unreadable.
         """
+        if device.startswith("cuda") and int(device.partition(":")[2]) >= torch.cuda.device_count():
+            raise ModelError(
+                f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices:"
+                " check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."
+            )
         card = read_model(folder)
         torch.set_num_threads(threads)
         diffusers_logging.set_verbosity_error()
@@ -62,7 +70,7 @@ class DiffusionModel:
             requires_safety_checker=False,
         )
         pipe.to(device)
-        return cls(pipe, msgspec.structs.replace(card, hash=_weights_hash(folder)))
+        return cls(pipe, msgspec.structs.replace(card, hash=_weights_hash(folder)), rows=rows)
 
     @torch.inference_mode()
     def start(self, job: Assign) -> list[Sample]:
@@ -70,7 +78,7 @@ class DiffusionModel:
         request = job.request
         guided = request.guidance_scale > 1  # else the negative prompt is not used at all
         prompt, negative = self._encoder.encode(request.prompt, request.negative_prompt if guided else None)
-        strength = request.strength if request.init_image else 1.0
+        strength = request.strength if request.init_image else None
         table = self._tables.get(request.sampler, request.num_inference_steps, strength)
         samples: list[Sample] = []
         for index in range(request.num_images_per_prompt):
@@ -100,7 +108,7 @@ class DiffusionModel:
         batch = self._batches.get(shape)
         try:
             if batch is None or batch.samples != samples:
-                batch = RunningBatch(samples, self._predict_noise)
+                batch = RunningBatch(samples, self._predict_noise, rows=self._rows)
             batch.step()
         except torch.OutOfMemoryError as error:
             self._batches.clear()

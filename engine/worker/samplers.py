@@ -84,19 +84,19 @@ class SamplerTables:
         self._config = config
         self.get = lru_cache(maxsize=1024)(self._make)
 
-    def _make(self, sampler: Sampler, steps: int, strength: float = 1.0) -> SamplerTable:
-        """The table of `steps` steps; of img2img's last `strength` share of them where that is below 1.
+    def _make(self, sampler: Sampler, steps: int, strength: float | None = None) -> SamplerTable:
+        """The table of `steps` steps; with `strength`, of img2img's last share of them.
 
         The share is counted as StableDiffusionImg2ImgPipeline.get_timesteps does.
         """
         scheduler = make_sampler(sampler, self._config)
         scheduler.set_timesteps(steps)
         first = 0
-        if strength < 1:
+        if strength is not None:
             first = min((steps - int(steps * strength)) * scheduler.order, len(scheduler.timesteps) - 1)
             if hasattr(scheduler, "set_begin_index"):
                 scheduler.set_begin_index(first)
-        return read_table(scheduler, first, starts_from_image=strength < 1)
+        return read_table(scheduler, first, starts_from_image=strength is not None)
 
 
 def read_table(scheduler: Any, first: int, *, starts_from_image: bool) -> SamplerTable:

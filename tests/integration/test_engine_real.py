@@ -44,12 +44,9 @@ async def finished(jobs: list[WatchedJob]) -> list[Finished]:
     return [end for end in ends if isinstance(end, Finished)]
 
 
-async def test_fifty_jobs_at_once_share_calls_and_all_finish(engine: Engine) -> None:
+async def test_fifty_jobs_at_once_all_finish(engine: Engine) -> None:
     jobs = [engine.submit("a cat", seed=seed, num_inference_steps=2) for seed in range(50)]
     ends = await finished(jobs)
-    # The time of a call is the time of all that shared it.
-    calls = {end.seconds for end in ends}
-    assert len(calls) < len(ends)
     assert len({end.images[0].png for end in ends}) == 50
 
 
@@ -140,6 +137,17 @@ async def test_a_long_job_shows_previews(engine: Engine) -> None:
         preview = await anext(previews)
     assert pixels_of(preview.png).std() > 1
     assert await engine.submit("a cat").pictures()
+
+
+async def test_a_newcomer_joins_a_running_batch_and_leaves_it_first(engine: Engine) -> None:
+    # Longer than anybody waits, and another sampler, size of steps and guidance than the newcomer's.
+    request = make_request(num_inference_steps=900, sampler="LMS", guidance_scale=1.0)
+    async with asyncio.timeout(PATIENCE), aclosing(engine.client.submit("long", request)) as events:
+        progress = (event.step async for event in events if isinstance(event, Progress))
+        before = await anext(progress)
+        assert await engine.submit("a cat", sampler="Euler a").pictures()
+        after = await anext(progress)
+        assert before < after < 900
 
 
 async def test_the_last_words_of_a_long_prompt_count(engine: Engine) -> None:
