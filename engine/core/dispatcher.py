@@ -11,7 +11,7 @@ It leaves all of them in `_end`, which sends its one terminal event. Nothing els
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, KeysView, Sequence
 
 from engine.core.fair_queue import FairQueue
 from engine.core.jobs import Job
@@ -64,6 +64,11 @@ class Dispatcher:
     def has_waiting(self) -> bool:
         """Whether there are positions to announce."""
         return len(self._queue) > 0
+
+    @property
+    def jobs(self) -> KeysView[str]:
+        """The ids of the jobs that have not ended."""
+        return self._jobs.keys()
 
     # --- what the bot says ---
 

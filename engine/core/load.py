@@ -61,8 +61,8 @@ class WorkerLoad:
         self.jobs: dict[str, Job] = {}
         self.outstanding = 0.0
         """Step-work that is not done yet."""
-        self._images = 0
-        self._images_in_steps = 0
+        self.images = 0
+        self.images_in_steps = 0
         self._suspects = 0
         self._meter = SpeedMeter()
 
@@ -98,26 +98,26 @@ class WorkerLoad:
 
     def _fits(self, images: int) -> bool:
         # Those past their steps are only decoded; but a worker that is slow at it must not collect them.
-        if self._images - self._images_in_steps > 2 * self.max_batch_size:
+        if self.images - self.images_in_steps > 2 * self.max_batch_size:
             return False
-        return not self._images_in_steps or self._images_in_steps + images <= self.max_batch_size
+        return not self.images_in_steps or self.images_in_steps + images <= self.max_batch_size
 
     def add(self, job: Job, now: float) -> None:
         """The job is this worker's, until its terminal event or the worker's death."""
-        if not self._images_in_steps:
+        if not self.images_in_steps:
             self._meter.begin(now)
         self.jobs[job.job_id] = job
         self.outstanding += job.cost * (1 - job.done)
-        self._images += job.images
-        self._images_in_steps += job.images if job.in_steps else 0
+        self.images += job.images
+        self.images_in_steps += job.images if job.in_steps else 0
         self._suspects += job.is_suspect
 
     def remove(self, job: Job) -> None:
         """The job has ended."""
         del self.jobs[job.job_id]
         self.outstanding = self.outstanding - job.cost * (1 - job.done) if self.jobs else 0.0
-        self._images -= job.images
-        self._images_in_steps -= job.images if job.in_steps else 0
+        self.images -= job.images
+        self.images_in_steps -= job.images if job.in_steps else 0
         self._suspects -= job.is_suspect
 
     def progress(self, job: Job, done: float, now: float) -> bool:
@@ -129,7 +129,7 @@ class WorkerLoad:
             self._meter.add(work, now)
         if job.in_steps or not was_in_steps:
             return False
-        self._images_in_steps -= job.images
+        self.images_in_steps -= job.images
         return True
 
     def lose_all(self) -> list[Job]:
