@@ -140,6 +140,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_once_the_speed_is_known(
 
 async def test_those_who_wait_are_told_how_long(tmp_path: Path) -> None:
     async with running_engine(tmp_path, max_batch_size=1) as engine:
+        jobs: list[WatchedJob] = []
         measured: list[Queued] = []
         while not measured:
             jobs = [engine.submit("a cat", num_inference_steps=1000) for _ in range(3)]

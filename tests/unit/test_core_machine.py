@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.core.dispatcher import MAX_LOST_WORKERS, Dispatcher
+from engine.core.dispatcher import Dispatcher
 from engine.core.fair_queue import FairQueue
 from engine.core.load import WorkerLoad
 from engine.protocol import (
@@ -55,6 +55,7 @@ class FakeWorker:
     def __init__(self, number: int) -> None:
         self.device = f"fake:{number}"
         self.is_up = False
+        self.is_draining = False
         self.steps: dict[str, int] = {}
         self.assigned: dict[str, Assign] = {}
         self.cancels: list[str] = []
@@ -63,6 +64,7 @@ class FakeWorker:
         assert self.is_up, "sent to a dead process"
         match message:
             case Assign(job_id):
+                assert not self.is_draining, "assigned while the engine drains"
                 assert job_id not in self.assigned, "assigned twice"
                 self.assigned[job_id] = message
                 self.steps[job_id] = 0
@@ -168,8 +170,9 @@ class CoreMachine(RuleBasedStateMachine):
         self.core.worker_ready(worker, WorkerReady(CARD, size))
 
     @precondition(lambda self: self.busy())
-    @rule(data=st.data(), steps=st.integers(1, 4))
-    def progress(self, data: st.DataObject, steps: int) -> None:
+    @rule(data=st.data(), steps=st.integers(1, 4), seconds=st.sampled_from([0.0, 0.3]))
+    def progress(self, data: st.DataObject, steps: int, seconds: float) -> None:
+        self.now += seconds
         worker, name = self.pick(data)
         num_steps = worker.assigned[name].request.num_inference_steps
         worker.steps[name] = min(num_steps, worker.steps[name] + steps)
@@ -250,10 +253,12 @@ class CoreMachine(RuleBasedStateMachine):
         self.core.announce()
         assert len([each for each in self.sent[self.checked :] if isinstance(each, Queued)]) == len(told)
 
-    @precondition(lambda self: self.names > 12)
+    @precondition(lambda self: self.names > 6)
     @rule()
     def drain(self) -> None:
         self.draining = True
+        for worker in self.workers:
+            worker.is_draining = True
         self.core.drain()
 
     # --- what must hold ---
@@ -280,7 +285,7 @@ class CoreMachine(RuleBasedStateMachine):
                     self.ended[name] += 1
                     assert self.ended[name] == 1, "ended twice"
                     if isinstance(event, Failed) and event.code == "worker_lost":
-                        assert self.deaths[name] == MAX_LOST_WORKERS
+                        assert self.deaths[name] == 2
                         assert name in event.detail
                 case Progress(name) | Preview(name) | Queued(name):
                     assert self.accepted[name]
@@ -296,6 +301,7 @@ class CoreMachine(RuleBasedStateMachine):
         drawn = [name for worker in self.workers for name in worker.assigned]
         assert Counter(waiting + drawn) == Counter(self.alive())
         assert set(self.core.jobs) == set(self.alive())
+        assert all(self.deaths[name] < 2 for name in self.alive()), "on a third worker"
         assert all(name.startswith("job-") for name in waiting)
         assert not self.unavailable or not waiting
 
