@@ -54,6 +54,10 @@ class ToySample:
         return self.calls / self.job.request.num_inference_steps
 
     @property
+    def is_last(self) -> bool:
+        return self.index == self.job.request.num_images_per_prompt - 1
+
+    @property
     def fault(self) -> str:
         return self.job.request.prompt
 
@@ -64,14 +68,13 @@ class ToyModel:
 
     card: ModelCard = field(default_factory=lambda: ModelCard(name="toy", sizes={"square": (64, 64)}))
     memory: int = MAX_BATCH_SIZE
-    jobs: dict[str, list[ToySample]] = field(default_factory=dict[str, list[ToySample]])
+    ends: Counter[str] = field(default_factory=Counter[str])
+    """How often jobs have ended, as `Notes` has it."""
 
     def start(self, job: Assign) -> Sequence[ToySample]:
         if job.request.prompt == "start":
             raise ValueError("start, as asked")
-        samples = [ToySample(job=job, index=index) for index in range(job.request.num_images_per_prompt)]
-        self.jobs[job.job_id] = samples
-        return samples
+        return [ToySample(job=job, index=index) for index in range(job.request.num_images_per_prompt)]
 
     def step(self, samples: Sequence[ToySample]) -> None:
         self._check(samples)
@@ -79,7 +82,7 @@ class ToyModel:
         assert all(sample.done < 1 for sample in samples), "a step too many"
         if len(samples) > self.memory:
             raise OutOfMemory(f"{len(samples)} samples")
-        if any(sample.fault == "step" and sample.calls for sample in samples):
+        if any(sample.fault == "step" and sample.calls and sample.is_last for sample in samples):
             raise RuntimeError("step, as asked")
         for sample in samples:
             sample.calls += 1
@@ -98,6 +101,7 @@ class ToyModel:
 
     def _check(self, samples: Sequence[ToySample]) -> None:
         assert samples, "a call for nothing"
+        assert not any(self.ends[sample.job_id] for sample in samples), "drawn after its job's end"
         assert len({sample.shape for sample in samples}) == 1
         assert len(set(map(id, samples))) == len(samples), "a sample twice in a batch"
 
@@ -149,8 +153,8 @@ class BatchingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = ToyModel()
         self.notes = Notes()
+        self.model = ToyModel(ends=self.notes.ends)
         self.loop = BatchingLoop(self.model, self.notes, max_batch_size=MAX_BATCH_SIZE)
         self.faults: dict[str, str] = {}
         self.posted = 0
