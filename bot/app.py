@@ -32,6 +32,8 @@ async def open_service(
         devices=settings.devices,
         threads=settings.threads,
         max_batch_size=settings.max_batch_size,
+        queue_limit=settings.queue_limit,
+        step_timeout=settings.step_timeout,
         worker_module=worker_module,
     )
     async with Database.connect(settings.resolved_database_url) as database:
@@ -40,6 +42,7 @@ async def open_service(
             jobs=JobStore(database),
             pictures=PictureStore(settings.pictures_dir),
             presets=PresetBook.load(),
+            deadline_seconds=settings.deadline,
         )
         await engine.start()
         try:

@@ -100,6 +100,20 @@ class GenerationFailed(MemberError):
     message = N_("The picture could not be drawn. Nothing was charged; please try again. (job {job_id})")
 
 
+class QueueFull(MemberError):
+    message = N_(
+        "Too many pictures are waiting to be drawn, so this one was not taken. "
+        "Nothing was charged; please try again in a few minutes."
+    )
+
+
+class DeadlineNotMet(MemberError):
+    message = N_(
+        "The pictures that wait would keep this one longer than the host allows, so it was not taken. "
+        "Nothing was charged; please try again when it is quieter, or ask for fewer pictures or steps."
+    )
+
+
 class NotDelivered(MemberError):
     message = N_(
         "Discord did not take the picture here. Nothing was charged; please try it in another channel."

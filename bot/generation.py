@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import (
     DatabaseUnavailable,
+    DeadlineNotMet,
     EngineNotReady,
     GenerationCancelled,
     GenerationFailed,
@@ -29,6 +30,7 @@ from bot.errors import (
     ModelUnavailable,
     NotDelivered,
     NotYourJob,
+    QueueFull,
     ShuttingDown,
     UnexpectedError,
 )
@@ -63,6 +65,7 @@ class GenerationService:
         pictures: PictureStore,
         presets: PresetBook,
         rng: random.Random | None = None,
+        deadline_seconds: float = 0,
     ) -> None:
         self.engine = engine
         self.presets = presets
@@ -71,6 +74,8 @@ class GenerationService:
         self._jobs = jobs
         self._pictures = pictures
         self._rng = rng or random.SystemRandom()
+        self._deadline_seconds = deadline_seconds
+        self._taken_up: set[str] = set()
         self._starts: asyncio.Queue[tuple[Job, Reply, Context]] = asyncio.Queue()
         self._starter: asyncio.Task[None] | None = None
         self._active: set[asyncio.Task[Any]] = set()
@@ -211,7 +216,14 @@ class GenerationService:
         if job.state == "succeeded":
             job = await self._jobs.mark(job, "queued")
         progress = JobProgress(steps=job.request.num_inference_steps)
-        async with aclosing(self.engine.submit(job.id, job.request)) as events:
+        events = self.engine.submit(
+            job.id,
+            job.request,
+            user=str(job.origin.user_id or ""),
+            deadline_seconds=self._deadline_seconds,
+            accepted=job.id in self._taken_up,
+        )
+        async with aclosing(events):
             async for event in events:
                 if isinstance(event, TerminalEvent):
                     return await self._end(job, event)
@@ -237,6 +249,10 @@ class GenerationService:
                 stored = await self._pictures.save(job.id, images)
                 job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
                 return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+            case Failed(_, "queue_full" | "deadline" as code, detail):
+                log.warning("job %s was refused: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "refused", error_code=code)
+                raise QueueFull if code == "queue_full" else DeadlineNotMet
             case Failed(_, code, detail):
                 log.error("job %s failed: %s: %s", job.id, code, detail)
                 await self._jobs.mark(job, "failed", error_code=code)
@@ -277,7 +293,11 @@ class GenerationService:
 
     async def unfinished(self) -> list[Job]:
         """The jobs that an earlier process left, oldest first; each is to be given to `run`."""
-        return await self._jobs.unfinished()
+        jobs = await self._jobs.unfinished()
+        self._taken_up = {
+            job.id for job in jobs
+        }  # promised by that process: not refused by this one's engine
+        return jobs
 
     async def drain(self, *, grace: float) -> None:
         """Take nothing new, give running jobs `grace` seconds, and leave the rest for the next start."""

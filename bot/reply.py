@@ -13,20 +13,24 @@ from engine.protocol import Image, JobEvent, ModelCard, Preview, Progress, Queue
 
 @dataclass(frozen=True, kw_only=True)
 class JobProgress:
-    """How far a job is: `position` in the queue (0 once it left it), then `step` of `steps`."""
+    """How far a job is: `position` in the queue (0 once it left it), then `step` of `steps`.
+
+    `seconds_left` is a guess from the engine's measured speed, None before there is one.
+    """
 
     position: int = 0
     step: int = 0
     steps: int
+    seconds_left: float | None = None
     preview: bytes | None = field(default=None, repr=False)
 
     def after(self, event: JobEvent) -> JobProgress:
         """The progress once `event` has happened."""
         match event:
-            case Queued(_, position):
-                return replace(self, position=position, step=0)
-            case Progress(_, step):
-                return replace(self, position=0, step=step)
+            case Queued(_, position, seconds):
+                return replace(self, position=position, step=0, seconds_left=seconds)
+            case Progress(_, step, _, seconds):
+                return replace(self, position=0, step=step, seconds_left=seconds)
             case Preview(_, png):
                 return replace(self, preview=png)
             case _:

@@ -32,6 +32,15 @@ class Settings(BaseSettings):
         default=0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out"
     )
     max_batch_size: int = Field(default=8, ge=1, le=64, description="images in one denoiser call")
+    queue_limit: int = Field(
+        default=200, ge=1, le=100_000, description="jobs that may wait; more are refused"
+    )
+    deadline: int = Field(
+        default=0, ge=0, le=86_400, description="refuse jobs that would take longer, in seconds; 0 for none"
+    )
+    step_timeout: int = Field(
+        default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
+    )
     guild_id: int | None = Field(default=None, ge=1, description="sync commands to this server at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level logged"

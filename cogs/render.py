@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -14,19 +15,46 @@ from bot.pictures import Upload
 from bot.reply import GenerationResult, JobProgress
 
 BAR_LENGTH = 12
+LEAST_SECONDS_TOLD = 3.0
 MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, MAX_ALT_TEXT = 2000, 4096, 1024, 1024
 COLOUR = discord.Colour(0xE88BB5)
 
 
 def progress_text(progress: JobProgress, t: Translate) -> str:
-    """One line: the place in the queue, or a bar with the steps done."""
+    """One line: the place in the queue, or a bar with the steps done; about how long, if that is known."""
+    time = about(progress.seconds_left, t)
     if progress.position:
+        if time:
+            return t(
+                "⏳ Waiting: number {position} in the queue, ready in about {time}",
+                position=progress.position,
+                time=time,
+            )
         return t("⏳ Waiting: number {position} in the queue", position=progress.position)
     if progress.step == 0:
         return t("⏳ Starting …")
     filled = BAR_LENGTH * progress.step // progress.steps
     bar = "▰" * filled + "▱" * (BAR_LENGTH - filled)
+    if time:
+        return t(
+            "🎨 {bar} step {step} of {steps}, about {time} left",
+            bar=bar,
+            step=progress.step,
+            steps=progress.steps,
+            time=time,
+        )
     return t("🎨 {bar} step {step} of {steps}", bar=bar, step=progress.step, steps=progress.steps)
+
+
+def about(seconds: float | None, t: Translate) -> str:
+    """A time as rough as the guess it is, rounded up; empty where there is none worth telling."""
+    if seconds is None or seconds < LEAST_SECONDS_TOLD:
+        return ""
+    if seconds <= 20:
+        return t("{seconds} s", seconds=5 * math.ceil(seconds / 5))
+    if seconds <= 90:
+        return t("{seconds} s", seconds=10 * math.ceil(seconds / 10))
+    return t("{minutes} min", minutes=math.ceil(seconds / 60))
 
 
 def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:

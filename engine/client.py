@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from engine.protocol import (
+    Accepted,
     BotToEngine,
     Cancel,
     Drain,
@@ -51,7 +52,7 @@ EngineStatus = EngineStarting | EngineReady | EngineUnavailable
 
 @dataclass
 class _Outstanding:
-    request: GenerationRequest
+    submit: Submit
     cancelled: bool = False
     events: asyncio.Queue[JobEvent | None] = field(default_factory=lambda: asyncio.Queue[JobEvent | None]())
     """None when the client was closed."""
@@ -71,6 +72,8 @@ class EngineClient:
         devices: str = "auto",
         threads: int = 0,
         max_batch_size: int = 8,
+        queue_limit: int = 200,
+        step_timeout: float = 120.0,
         worker_module: str = "engine.worker",
     ) -> None:
         self._command = [
@@ -80,6 +83,8 @@ class EngineClient:
             *("--devices", devices),
             *("--threads", str(threads)),
             *("--max-batch-size", str(max_batch_size)),
+            *("--queue-limit", str(queue_limit)),
+            *("--step-timeout", str(step_timeout)),
             *("--worker-module", worker_module),
         ]
         self.status: EngineStatus = EngineStarting()
@@ -134,10 +139,19 @@ class EngineClient:
         """Wait until the engine can draw or has said that it never will."""
         return await self.wait_until(lambda status: not isinstance(status, EngineStarting))
 
-    async def submit(self, job_id: str, request: GenerationRequest) -> AsyncGenerator[JobEvent]:
+    async def submit(
+        self,
+        job_id: str,
+        request: GenerationRequest,
+        *,
+        user: str = "",
+        weight: float = 1.0,
+        deadline_seconds: float = 0.0,
+        accepted: bool = False,
+    ) -> AsyncGenerator[JobEvent]:
         """Give a job to the engine and yield its events; the last one is its one terminal event.
 
-        Leaving the iteration early cancels the job.
+        The options are those of `Submit`. Leaving the iteration early cancels the job.
 
         Raises:
             EngineClosed: the client was closed before the job ended.
@@ -145,11 +159,11 @@ class EngineClient:
         """
         if job_id in self._jobs:
             raise ValueError(f"job {job_id} is running already")
-        submit = Submit(job_id, request)
+        submit = Submit(job_id, request, user, weight, deadline_seconds, accepted)
         # Text that is no Unicode cannot be sent: that is told here, to the one who asked, and not to the
         # supervisor when it submits all jobs to a new engine.
         msgspec.msgpack.encode(submit)
-        job = self._jobs[job_id] = _Outstanding(request)
+        job = self._jobs[job_id] = _Outstanding(submit)
         self._send(submit)
         ended = False
         try:
@@ -210,7 +224,7 @@ class EngineClient:
             log.exception("the engine could not be started")
             return False
         for job_id, job in self._jobs.items():
-            channel.send(Submit(job_id, job.request))
+            channel.send(job.submit)
             if job.cancelled:
                 channel.send(Cancel(job_id))
         if self._closing.is_set():
@@ -221,8 +235,8 @@ class EngineClient:
                 if isinstance(message, (EngineReady, EngineUnavailable)):
                     has_settled = True
                     await self._set_status(message)
-                elif (job := self._jobs.get(message.job_id)) is not None:
-                    job.events.put_nowait(message)
+                else:
+                    self._pass_on(message)
         except FrameError as error:
             log.error("the engine sent garbage (%s); replacing it", error)
             if self._process.returncode is None:
@@ -233,6 +247,15 @@ class EngineClient:
             await stop(self._process, grace=2)
             self._process = None
         return has_settled
+
+    def _pass_on(self, event: JobEvent) -> None:
+        job = self._jobs.get(event.job_id)
+        if job is None:
+            return  # its stream was left
+        if isinstance(event, Accepted):
+            # It is promised now: another engine must not refuse it.
+            job.submit = msgspec.structs.replace(job.submit, accepted=True)
+        job.events.put_nowait(event)
 
     async def _set_status(self, status: EngineStatus) -> None:
         async with self._status_changed:

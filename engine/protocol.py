@@ -24,7 +24,10 @@ Sampler = Literal[
 ]
 """The denoising solvers on offer. diffusers calls them schedulers; here that word is never used for them."""
 
-FailureCode = Literal["model_unavailable", "worker_lost", "invalid_request", "generation_error"]
+FailureCode = Literal[
+    "model_unavailable", "worker_lost", "invalid_request", "generation_error", "queue_full", "deadline"
+]
+"""The last two are refusals: the job was never accepted, and can be asked for again later."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,10 +92,19 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Accept this job. Sent again with the same id after a restart of the engine."""
+    """Accept this job. Sent again with the same id after a restart of the engine.
+
+    `user` is whose turn it takes, and `weight` that user's share of the devices when several wait. With
+    a `deadline_seconds` it is refused if it is known to take longer. A job that was `accepted` once, by an
+    engine that died since, is not refused again.
+    """
 
     job_id: str
     request: GenerationRequest
+    user: str = ""
+    weight: float = 1.0
+    deadline_seconds: float = 0.0
+    accepted: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -122,24 +134,26 @@ class EngineUnavailable(msgspec.Struct, frozen=True, tag=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
-    """The engine has the job and will end it with exactly one terminal event."""
+    """The engine has the job and will end it with exactly one terminal event. A refused job has only that."""
 
     job_id: str
 
 
 class Queued(msgspec.Struct, frozen=True, tag=True):
-    """The job waits; `position` counts from 1."""
+    """The job waits; `position` counts from 1. `eta_seconds` until its pictures, None before it is known."""
 
     job_id: str
     position: int
+    eta_seconds: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """Denoising step `step` of `num_steps` is done. Also worker → core."""
+    """Denoising step `step` of `num_steps` is done. Also worker → core; `eta_seconds` is the core's."""
 
     job_id: str
     step: int
     num_steps: int
+    eta_seconds: float | None = None
 
 
 class Preview(msgspec.Struct, frozen=True, tag=True):

@@ -12,8 +12,7 @@ from engine.protocol import (
     Assign,
     CoreToWorker,
     Drain,
-    GenerationRequest,
-    ModelCard,
+    TerminalEvent,
     WorkerJobEvent,
     WorkerReady,
     WorkerToCore,
@@ -26,74 +25,101 @@ log = logging.getLogger(__name__)
 MAX_FAILED_STARTS = 3
 """A worker that dies this often in a row before it is ready is given up."""
 
-
-class Job:
-    """A request the engine has accepted, and where it is now."""
-
-    def __init__(self, job_id: str, request: GenerationRequest) -> None:
-        self.job_id = job_id
-        self.request = request
-        self.worker: Worker | None = None
-        self.lost_workers = 0
-        self.cancelled = False
-        self.announced_position = 0
+LOAD_SECONDS = 1800.0
+"""A worker that has not loaded its model by then hangs. Long: a cold disk may be slow."""
 
 
 class PoolListener(Protocol):
     """What the engine core hears from its workers."""
 
-    def worker_ready(self, worker: Worker) -> None: ...
+    def worker_ready(self, worker: Worker, ready: WorkerReady) -> None: ...
 
     def worker_event(self, worker: Worker, event: WorkerJobEvent) -> None: ...
 
-    def worker_lost(self, worker: Worker, jobs: Sequence[Job]) -> None: ...
+    def worker_lost(self, worker: Worker) -> None: ...
 
     def worker_unavailable(self, worker: Worker) -> None: ...
 
 
-class Worker:
-    """One device's process, over all its restarts, and the jobs assigned to it."""
+class Watchdog:
+    """Calls `bite` when a process owes something and has said nothing for too long."""
 
-    def __init__(self, device: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, step_timeout: float) -> None:
+        self._name = name
+        self._step_timeout = step_timeout
+        self._jobs: set[str] = set()
+        self._limit = 0.0
+        self._last = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    def start(self, process: asyncio.subprocess.Process) -> None:
+        """The process was started, and owes that it is ready."""
+        self._process = process
+        self._expect(LOAD_SECONDS)
+
+    def stop(self) -> None:
+        """The process has ended."""
+        self._process = None
+        self._jobs.clear()
+        self._expect(0)
+
+    def sent(self, message: CoreToWorker) -> None:
+        """The process owes the end of a job."""
+        if isinstance(message, Assign):
+            self._jobs.add(message.job_id)
+            if self._limit == 0:
+                self._expect(self._step_timeout)
+
+    def heard(self, message: WorkerToCore) -> None:
+        """The process lives."""
+        self._last = asyncio.get_running_loop().time()
+        if isinstance(message, TerminalEvent):
+            self._jobs.discard(message.job_id)
+        if self._limit == LOAD_SECONDS or not self._jobs:
+            self._expect(self._step_timeout if self._jobs else 0)
+
+    def _expect(self, seconds: float) -> None:
+        """Something has to be heard within so many seconds from now, and again; 0 for no such limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._limit = seconds
+        if seconds:
+            loop = asyncio.get_running_loop()
+            self._last = loop.time()
+            self._timer = loop.call_at(self._last + seconds, self._look)
+
+    def _look(self) -> None:
+        # One timer at a time, moved when it fires: a message costs no timer.
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._last + self._limit:
+            self._timer = loop.call_at(self._last + self._limit, self._look)
+            return
+        self._timer = None
+        owed = f"no step of {', '.join(sorted(self._jobs))}" if self._jobs else "the model is not loaded"
+        log.error("worker %s hangs: %s in %.0f s; replacing it", self._name, owed, self._limit)
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+
+class Worker:
+    """One device's process, over all its restarts. Implements `engine.core.load.WorkerHandle`."""
+
+    def __init__(self, device: str, command: Sequence[str], *, step_timeout: float) -> None:
         self.device = device
-        self.jobs: dict[str, Job] = {}
-        self.card: ModelCard | None = None
         self.unavailable_reason = ""
         self._command = command
-        self._max_batch_size = 1
+        self._watchdog = Watchdog(device, step_timeout)
+        self._is_ready = False
         self._draining = False
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel[WorkerToCore, CoreToWorker] | None = None
 
-    @property
-    def load(self) -> int:
-        """Images assigned and not yet finished."""
-        return sum(job.request.num_images_per_prompt for job in self.jobs.values())
-
-    def has_room_for(self, job: Job) -> bool:
-        """Whether the job could join the next batch: one batch is being drawn, one may wait.
-
-        A job that was on a worker when it died shares its next worker with nobody: if it is the cause,
-        it takes no other job down with it again.
-        """
-        if self.card is None or self._draining:
-            return False
-        if not self.jobs:
-            return True
-        if any(each.lost_workers for each in (job, *self.jobs.values())):
-            return False
-        return self.load + job.request.num_images_per_prompt <= 2 * self._max_batch_size
-
-    def assign(self, job: Job) -> None:
-        """Hand a job over; it is this worker's until its terminal event or the worker's death."""
-        assert self._channel is not None
-        job.worker = self
-        self.jobs[job.job_id] = job
-        self._channel.send(Assign(job.job_id, job.request))
-
     def send(self, message: CoreToWorker) -> None:
         """Send to the running process, if there is one."""
         if self._channel is not None:
+            self._watchdog.sent(message)
             self._channel.send(message)
 
     async def run(self, listener: PoolListener) -> None:
@@ -120,37 +146,40 @@ class Worker:
         except OSError as error:
             log.error("worker %s could not be started: %s", self.device, error)
             return False
+        self._watchdog.start(self._process)
         if self._draining:
             self.kill()  # `drain` came while this process was being started, and could not reach it
-        was_ready = False
         try:
             async for message in self._channel:
-                match message:
-                    case WorkerReady(card, max_batch_size):
-                        was_ready = True
-                        self.card, self._max_batch_size = card, max_batch_size
-                        listener.worker_ready(self)
-                    case WorkerUnavailable(reason):
-                        self.unavailable_reason = reason
-                    case _:
-                        listener.worker_event(self, message)
+                self._watchdog.heard(message)
+                self._take(message, listener)
         except FrameError as error:
             log.error("worker %s: %s; replacing it", self.device, error)
             self.kill()
         finally:
-            channel, self._channel, self.card = self._channel, None, None
+            self._watchdog.stop()
+            was_ready, self._is_ready = self._is_ready, False
+            channel, self._channel = self._channel, None
             await channel.close()
             # A worker that closed its socket exits by itself; one that does not is stuck.
             await stop(self._process, grace=2)
-        jobs, self.jobs = list(self.jobs.values()), {}
-        if jobs:
-            listener.worker_lost(self, jobs)
+        listener.worker_lost(self)
         return was_ready
+
+    def _take(self, message: WorkerToCore, listener: PoolListener) -> None:
+        match message:
+            case WorkerReady():
+                self._is_ready = True
+                listener.worker_ready(self, message)
+            case WorkerUnavailable(reason):
+                self.unavailable_reason = reason
+            case _:
+                listener.worker_event(self, message)
 
     def drain(self) -> None:
         """Let the process end; it draws what it was assigned first. One that still loads just ends."""
         self._draining = True
-        if self.card is None:
+        if not self._is_ready:
             self.kill()
         self.send(Drain())
 

@@ -115,20 +115,30 @@ class BatchingLoop:
 
     def run(self) -> None:
         """The loop itself."""
-        while self._receive():
-            self._join()
-            if self._running:
-                self._step(self._next_shape())
-            self._decode()
+        while self.turn():
+            pass
 
-    def _receive(self) -> bool:
+    def turn(self, *, wait: bool = True) -> bool:
+        """Messages, one step of one batch, one decoding; False when it is all over.
+
+        Where there is nothing to do it waits for a message, if it may.
+        """
+        if not self._receive(wait):
+            return False
+        self._join()
+        if self._running:
+            self._step(self._next_shape())
+        self._decode()
+        return True
+
+    def _receive(self, wait: bool) -> bool:
         """Take all messages, waiting for one only if there is nothing to do; False when it is all over."""
         while True:
             is_idle = not self._jobs
             if is_idle and self._draining:
                 return False
             try:
-                message = self._inbox.get(block=is_idle)
+                message = self._inbox.get(block=is_idle and wait)
             except Empty:
                 return True
             match message:
@@ -209,7 +219,15 @@ class BatchingLoop:
         now = time.monotonic()
         if now - job.previewed >= PREVIEW_SECONDS:
             job.previewed = now
-            self._listener.on_preview(job_id, self._model.preview(job.samples[0]))
+            self._preview(job_id, job.samples[0])
+
+    def _preview(self, job_id: str, sample: Sample) -> None:
+        try:
+            pixels = self._model.preview(sample)
+        except Exception:  # a look that nobody needs must not end the picture, or the worker
+            log.exception("no preview of job %s", job_id)
+        else:
+            self._listener.on_preview(job_id, pixels)
 
     def _decode(self) -> None:
         """One micro-batch, oldest first; the rest after the next step."""

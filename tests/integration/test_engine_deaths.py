@@ -23,7 +23,6 @@ from engine.protocol import (
     Failed,
     Finished,
     Progress,
-    Queued,
     Submit,
 )
 from tests.fixtures.engine import (
@@ -41,6 +40,9 @@ from tests.fixtures.engine import (
     worker_environment,
 )
 from tests.fixtures.odd_engine import ODDITIES
+
+STEP_TIMEOUT = 3.0
+"""Long enough for a plain worker on a busy machine, and short enough to wait for."""
 
 # --- a worker dies ------------------------------------------------------------------------------------
 
@@ -72,23 +74,40 @@ async def test_a_killed_worker_leaves_its_job_to_the_other_one(tmp_path: Path) -
         assert is_alive(survivor)
 
 
-async def test_all_jobs_of_a_killed_worker_finish_in_their_order(tmp_path: Path) -> None:
-    async with running_engine(tmp_path, max_batch_size=1) as engine:
+async def test_all_jobs_of_a_killed_worker_are_begun_again_in_their_order(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, max_batch_size=3) as engine:
         jobs = engine.submit_all(["a slow cat"] * 6)
-        await jobs[0].seen(Progress)
-        await jobs[-1].seen(Queued)
+        for job in jobs[:3]:
+            await job.seen(Progress)
         engine.workers()[0].kill()
         await jobs[0].seen(Progress, times=2)
+        begun: list[WatchedJob] = []
+        noting = [asyncio.create_task(note_the_begin(job, begun)) for job in jobs]
         engine.open_gate()
-        ends: list[WatchedJob] = []
-        await asyncio.gather(*(note_the_end(job, ends) for job in jobs))
-        assert ends == jobs
+        await asyncio.gather(*noting)
+        assert begun[:3] == jobs[:3], "before those that were never drawn, and each alone"
+        assert all([await job.pictures() for job in jobs])
 
 
-async def note_the_end(job: WatchedJob, ends: list[WatchedJob]) -> None:
-    """Append the job when it has finished."""
-    await job.pictures()
-    ends.append(job)
+async def note_the_begin(job: WatchedJob, begun: list[WatchedJob]) -> None:
+    """Append the job when it is drawn, for the second time if it was before."""
+    await job.seen(Progress, times=len(job.all(Progress)) + 1 if len(job.all(Progress)) < 2 else 2)
+    begun.append(job)
+
+
+async def test_jobs_of_a_killed_worker_run_elsewhere_and_the_others_do_not_notice(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, devices="cpu*2", max_batch_size=3) as engine:
+        await engine.wait_for_workers(2)
+        jobs = engine.submit_all(["a slow cat"] * 6)
+        for job in jobs:
+            await job.seen(Progress)
+        killed, survivor = engine.workers()
+        killed.kill()
+        engine.open_gate()
+        assert all([await job.pictures() for job in jobs])
+        first_steps = sorted([event.step for event in job.all(Progress)].count(1) for job in jobs)
+        assert first_steps == [1, 1, 1, 2, 2, 2]
+        assert is_alive(survivor)
 
 
 @pytest.mark.parametrize("story", ["die", "garbage", "oversized"])
@@ -107,7 +126,43 @@ async def test_a_job_that_kills_every_worker_fails_alone(tmp_path: Path) -> None
         killer = ends.pop(2)
         assert isinstance(killer, Failed)
         assert killer.code == "worker_lost"
+        assert killer.detail == "the workers of job job-2 died: cpu, cpu"
         assert [type(end) for end in ends] == [Finished] * 4
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, step_timeout=STEP_TIMEOUT) as engine:
+        (worker,) = engine.workers()
+        jobs = engine.submit_all(["a cat", "hang", "another cat"])
+        assert all([await job.pictures() for job in jobs])
+        assert not is_alive(worker)
+
+
+async def test_a_worker_that_is_stopped_is_replaced(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, devices="cpu*2", step_timeout=STEP_TIMEOUT) as engine:
+        await engine.wait_for_workers(2)
+        stopped = engine.workers()[0]
+        stopped.suspend()
+        assert all([await job.pictures() for job in engine.submit_all(["a cat"] * 4)])
+        await gone([stopped])
+
+
+async def test_a_job_that_hangs_every_worker_fails_alone(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, step_timeout=STEP_TIMEOUT) as engine:
+        jobs = engine.submit_all(["a cat", "hang always", "a dog"])
+        good, bad, other = [await job.ended() for job in jobs]
+        assert isinstance(bad, Failed)
+        assert bad.code == "worker_lost"
+        assert (type(good), type(other)) == (Finished, Finished)
+
+
+async def test_a_worker_without_work_is_not_taken_to_hang(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, devices="cpu*2", step_timeout=STEP_TIMEOUT) as engine:
+        await engine.wait_for_workers(2)
+        idle = engine.workers()
+        hangs = engine.submit("hang", num_images_per_prompt=2)
+        assert await hangs.pictures(), "in this time the other one had nothing to say"
+        assert len([worker for worker in idle if is_alive(worker)]) == 1
 
 
 async def test_two_jobs_that_kill_every_worker_fail_and_the_others_finish(tmp_path: Path) -> None:
@@ -156,6 +211,21 @@ async def test_a_killed_engine_is_started_again_and_its_jobs_finish(tmp_path: Pa
         assert all([await job.pictures() for job in jobs])
         assert engine.process != first_life
         assert [len(job.all(Finished)) for job in jobs] == [1] * 5
+
+
+async def test_what_was_accepted_once_is_not_refused_by_the_next_engine(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, max_batch_size=1, queue_limit=1) as engine:
+        drawn = engine.submit("a slow cat")
+        await drawn.seen(Progress)
+        waiting = engine.submit("a cat", deadline_seconds=1e-9)
+        await waiting.seen(Accepted)
+        refused = await engine.submit("a cat").ended()
+        assert isinstance(refused, Failed)
+        assert refused.code == "queue_full"
+        engine.process.kill()
+        engine.open_gate()
+        assert await drawn.pictures()
+        assert await waiting.pictures()
 
 
 async def test_a_job_submitted_while_there_is_no_engine_is_drawn_later(tmp_path: Path) -> None:

@@ -74,19 +74,16 @@ async def test_pictures_come_in_the_order_of_their_seeds(engine: Engine) -> None
 async def test_fifty_jobs_at_once_all_finish(engine: Engine) -> None:
     jobs = engine.submit_all(["a cat"] * 50)
     assert [type(end) for end in await ends(jobs)] == [Finished] * 50
-    calls = {end.seconds for end in await ends(jobs) if isinstance(end, Finished)}
-    assert len(calls) < 50, "no two jobs shared a call"
 
 
 async def test_queue_positions_are_announced_and_fall(tmp_path: Path) -> None:
     async with running_engine(tmp_path, max_batch_size=1) as engine:
         jobs = engine.submit_all(["a slow cat"] * 6)
-        last = await jobs[-1].seen(Queued)
-        assert last.position == 4  # one is drawn and one waits at the worker
+        await jobs[-1].seen_waiting_at(5)  # one is drawn
         jobs[0].cancel()
-        assert (await jobs[-1].seen(Queued, times=2)).position == 3
+        await jobs[-1].seen_waiting_at(4)
         jobs[1].cancel()
-        assert (await jobs[-1].seen(Queued, times=3)).position == 2
+        await jobs[-1].seen_waiting_at(3)
         engine.open_gate()
         await ends(jobs)
 
@@ -94,11 +91,63 @@ async def test_queue_positions_are_announced_and_fall(tmp_path: Path) -> None:
 async def test_positions_fall_when_somebody_ahead_leaves_the_queue(tmp_path: Path) -> None:
     async with running_engine(tmp_path, max_batch_size=1) as engine:
         jobs = engine.submit_all(["a slow cat"] * 5)
-        await jobs[-1].seen(Queued)
-        jobs[2].cancel()  # first in the queue, at no worker yet
-        assert (await jobs[-1].seen(Queued, times=2)).position == 2
+        await jobs[-1].seen_waiting_at(4)
+        jobs[2].cancel()  # it is at no worker
+        await jobs[-1].seen_waiting_at(3)
         engine.open_gate()
         await ends(jobs)
+
+
+async def test_one_users_many_jobs_do_not_delay_anothers_only_one(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, max_batch_size=1) as engine:
+        many = [engine.submit("a slow cat", user="many") for _ in range(10)]
+        await many[-1].seen_waiting_at(9)
+        only = engine.submit("a slow dog", user="one")
+        await only.seen_waiting_at(2)
+        await many[-1].seen_waiting_at(10)
+        many[0].cancel()
+        await only.seen_waiting_at(1)
+        many[1].cancel()
+        await only.seen(Progress)
+        assert not any(job.all(Progress) for job in many[2:]), "one more of them at most was placed"
+        engine.open_gate()
+        await ends([*many, only])
+
+
+async def test_a_full_queue_says_so(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, max_batch_size=1, queue_limit=2) as engine:
+        drawn, *waiting = [engine.submit("a slow cat", user=user) for user in "ABC"]
+        await drawn.seen(Progress)
+        await waiting[-1].seen(Accepted)
+        refused = engine.submit("a cat", user="D")
+        assert await refused.ended() == Failed(refused.job_id, "queue_full", "2 jobs are waiting")
+        assert refused.events == [await refused.ended()]
+        waiting[0].cancel()
+        await waiting[0].ended()
+        assert isinstance(await engine.submit("a cat", user="D").seen(Accepted), Accepted)
+        engine.open_gate()
+        await ends([drawn, *waiting])
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_once_the_speed_is_known(engine: Engine) -> None:
+    assert await engine.submit("a cat", deadline_seconds=1e-9).pictures(), "nothing was measured yet"
+    end = None
+    while not isinstance(end, Failed):
+        end = await engine.submit("a cat", num_inference_steps=1000, deadline_seconds=1e-9).ended()
+    assert end.code == "deadline"
+    assert await engine.submit("a cat", deadline_seconds=1000).pictures()
+
+
+async def test_those_who_wait_are_told_how_long(tmp_path: Path) -> None:
+    async with running_engine(tmp_path, max_batch_size=1) as engine:
+        jobs: list[WatchedJob] = []
+        measured: list[Queued] = []
+        while not measured:
+            jobs = [engine.submit("a cat", num_inference_steps=1000) for _ in range(3)]
+            await ends(jobs)
+            measured = [event for event in jobs[-1].all(Queued) if event.eta_seconds is not None]
+        assert min(event.eta_seconds or 0 for event in measured) > 0
+        assert jobs[-1].all(Progress)[-1].eta_seconds == 0
 
 
 STORIES = ("a cat", "nan", "raise", "noise", "big", "die", "garbage", "oversized", "die always")
@@ -154,7 +203,9 @@ async def test_a_job_that_goes_wrong_fails_alone(engine: Engine, story: str) -> 
     end = await bad.ended()
     assert isinstance(end, Failed)
     assert end.code == "generation_error"
-    assert "as asked" in end.detail
+    assert (
+        end.detail == {"raise": "RuntimeError: raised, as asked", "nan": "the picture has NaN values"}[story]
+    )
     assert await good.pictures()
     assert await other.pictures()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.models import DEMO_FOLDER
-from engine.protocol import EngineUnavailable, Failed, Progress
-from tests.fixtures.engine import REAL_WORKER, Engine, running_engine
+from engine.protocol import EngineReady, EngineUnavailable, Failed, Progress
+from tests.fixtures.engine import PATIENCE, REAL_WORKER, Engine, running_engine
 
 
 def no_folder(model: Path) -> None:
@@ -96,6 +96,22 @@ async def test_weights_that_only_the_real_worker_can_judge(tmp_path: Path, model
     garbage_weights(model)
     async with running_engine(tmp_path, model=model, worker_module=REAL_WORKER) as engine:
         await assert_says_no(engine)
+
+
+async def test_the_engine_draws_on_the_devices_that_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    devices = "cpu,cuda:99"
+    async with running_engine(tmp_path, devices=devices, worker_module=REAL_WORKER) as engine:
+        assert await engine.submit("a cat").pictures()
+        assert isinstance(engine.client.status, EngineReady)
+        assert engine.client.status.devices == ["cpu"]
+        said = ""
+        async with asyncio.timeout(PATIENCE):
+            while "the engine goes on without cuda:99, with cpu" not in said:
+                said += capfd.readouterr().err
+                await asyncio.sleep(0.01)
+        assert "TRINART_DEVICES names cuda:99" in said
 
 
 async def test_a_device_that_is_not_there(tmp_path: Path) -> None:
