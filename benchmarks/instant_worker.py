@@ -71,6 +71,8 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--max-batch-size", type=int, required=True)
+    parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--compile-cache", type=Path)
     args = parser.parse_args()
     configure_logging("WARNING")
     server = WorkerServer(lambda: InstantModel(read_model(args.model), args.max_batch_size))

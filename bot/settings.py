@@ -32,6 +32,12 @@ class Settings(BaseSettings):
         default=0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out"
     )
     max_batch_size: int = Field(default=8, ge=1, le=64, description="images in one denoiser call")
+    exact: bool = Field(
+        default=False, description="pictures equal to the last bit whoever shares their batch; slower"
+    )
+    compile: Literal["auto", "off"] = Field(
+        default="auto", description="compile the model for CUDA devices, with a cache in the data dir"
+    )
     queue_limit: int = Field(
         default=200, ge=1, le=100_000, description="jobs that may wait; more are refused"
     )

@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--devices", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-batch-size", type=int, default=8)
+    parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--compile-cache", type=Path)
     parser.add_argument("--queue-limit", type=int, default=200)
     parser.add_argument("--step-timeout", type=float, default=120.0)
     parser.add_argument("--worker-module", default="engine.worker")
@@ -30,6 +32,8 @@ def main() -> None:
         devices=args.devices,
         threads=args.threads,
         max_batch_size=args.max_batch_size,
+        exact=args.exact,
+        compile_cache=args.compile_cache,
         queue_limit=args.queue_limit,
         step_timeout=args.step_timeout,
         worker_module=args.worker_module,

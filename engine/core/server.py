@@ -42,6 +42,8 @@ class EngineOptions:
     devices: str = "auto"
     threads: int = 0
     max_batch_size: int = 8
+    exact: bool = False
+    compile_cache: Path | None = None
     queue_limit: int = 200
     """Jobs that may wait; more are refused."""
     step_timeout: float = 120.0
@@ -101,6 +103,8 @@ class EngineCore:
             *("--device", device),
             *("--threads", str(threads)),
             *("--max-batch-size", str(self._options.max_batch_size)),
+            *(["--exact"] if self._options.exact else []),
+            *(["--compile-cache", str(cache)] if (cache := self._options.compile_cache) else []),
         ]
 
     async def _receive(self) -> None:

@@ -26,9 +26,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--max-batch-size", type=int, required=True)
     parser.add_argument("--exact", action="store_true")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile-cache", type=Path)
     args = parser.parse_args()
     configure_logging()
+    if args.compile_cache is not None:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(args.compile_cache.absolute()))
 
     from engine.worker.model import DiffusionModel, ModelOptions
     from engine.worker.server import WorkerServer
@@ -39,7 +41,7 @@ def main() -> None:
             threads=args.threads,
             max_batch_size=args.max_batch_size,
             is_exact=args.exact,
-            is_compiled=args.compile,
+            is_compiled=args.compile_cache is not None,
         )
         return DiffusionModel.load(args.model, options)
 

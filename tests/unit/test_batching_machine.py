@@ -67,6 +67,7 @@ class ToyModel:
     """Fails for jobs whose prompt says so, and has memory for `memory` samples."""
 
     card: ModelCard = field(default_factory=lambda: ModelCard(name="toy", sizes={"square": (64, 64)}))
+    max_batch_size: int = MAX_BATCH_SIZE
     memory: int = MAX_BATCH_SIZE
     ends: Counter[str] = field(default_factory=Counter[str])
     """How often jobs have ended, as `Notes` has it."""
@@ -94,10 +95,10 @@ class ToyModel:
             raise OutOfMemory("decode, as asked")
         return lambda: [PICTURE] * len(samples)
 
-    def preview(self, sample: ToySample) -> Pixels:
+    def preview(self, sample: ToySample) -> Pending:
         if sample.fault == "preview":
             raise RuntimeError("preview, as asked")
-        return PICTURE
+        return lambda: [PICTURE]
 
     def _check(self, samples: Sequence[ToySample]) -> None:
         assert samples, "a call for nothing"
@@ -121,7 +122,7 @@ class Notes:
         assert self.steps.get(job_id, 0) < step <= num_steps, "steps go up"
         self.steps[job_id] = step
 
-    def on_preview(self, job_id: str, pixels: Pixels) -> None:
+    def on_preview(self, job_id: str, pending: Pending) -> None:
         self._lives(job_id)
 
     def on_decoded(self, samples: Sequence[Sample], pending: Pending) -> None:
@@ -155,7 +156,7 @@ class BatchingMachine(RuleBasedStateMachine):
         super().__init__()
         self.notes = Notes()
         self.model = ToyModel(ends=self.notes.ends)
-        self.loop = BatchingLoop(self.model, self.notes, max_batch_size=MAX_BATCH_SIZE)
+        self.loop = BatchingLoop(self.model, self.notes)
         self.faults: dict[str, str] = {}
         self.posted = 0
 

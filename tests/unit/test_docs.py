@@ -66,6 +66,8 @@ VARIABLES = {variable_of(name, field): (name, field) for name, field in Settings
 def as_documented(default: Any) -> str:
     if default is None:
         return "not set"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return "empty" if default == "" else f"`{default}`"
 
 
