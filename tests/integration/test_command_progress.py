@@ -95,10 +95,9 @@ async def test_a_member_can_watch_the_steps(
 async def test_who_has_to_wait_sees_a_place_in_the_queue(
     world: World, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker has room for a batch and the next one; what comes after waits in the engine."""
+    """The worker has room for a batch; what comes after waits in the engine."""
     monkeypatch.setattr(cogs.reply, "PROGRESS_SECONDS", 0.0)
-    for _ in range(2):
-        await world.ask(prompt="1girl", images=4)
+    await world.ask(prompt="1girl", images=4)
     waiting = [await world.ask(prompt="1girl", images=4) for _ in range(2)]
     await until(world.env, lambda: "number 1 in the queue" in text_of(waiting[0]))
     await until(world.env, lambda: "number 2 in the queue" in text_of(waiting[1]))
