@@ -117,8 +117,8 @@ async def open_world(
     """Start the engine and the bot, and end both when the block ends.
 
     `after` is a world of the same folder that has ended: the bot comes back to its server, channel and
-    members, as after a restart. `changes` are to the settings. Whatever the bot raises on the way and does not
-    handle fails the test.
+    members, as after a restart. `changes` are to the settings. Whatever the bot raises on the way and does
+    not handle fails the test.
     """
     settings = settings_for(data_dir, model=make_model(data_dir / "studio") if model is None else model)
     settings = settings.model_copy(update=changes)
