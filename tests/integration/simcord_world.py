@@ -112,13 +112,16 @@ async def open_world(
     worker_module: str = PLAIN_WORKER,
     wait_for_engine: bool = True,
     after: World | None = None,
+    **changes: Any,
 ) -> AsyncIterator[World]:
     """Start the engine and the bot, and end both when the block ends.
 
     `after` is a world of the same folder that has ended: the bot comes back to its server, channel and
-    members, as after a restart. Whatever the bot raises on the way and does not handle fails the test.
+    members, as after a restart. `changes` are to the settings. Whatever the bot raises on the way and does
+    not handle fails the test.
     """
     settings = settings_for(data_dir, model=make_model(data_dir / "studio") if model is None else model)
+    settings = settings.model_copy(update=changes)
     async with (
         open_service(settings, worker_module=worker_module) as service,
         Database.connect(settings.resolved_database_url, upgrade=False) as database,

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import itertools
 import socket
+import types
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -30,6 +31,8 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=5000),
     int: st.integers(-(2**63), 2**64 - 1),
     float: st.floats(allow_nan=False),
+    bool: st.booleans(),
+    types.NoneType: st.none(),
 }
 
 
@@ -48,6 +51,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
             return st.dictionaries(*parts, max_size=3)
         case builtins.tuple:
             return st.tuples(*parts)
+        case types.UnionType:
+            return st.one_of(*parts)
         case _:  # a Literal
             return st.sampled_from(get_args(kind))
 
