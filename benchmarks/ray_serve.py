@@ -24,7 +24,7 @@ class Replica:
     """One model; waiting requests come in batches, and those with equal settings share calls."""
 
     def __init__(self, folder: str, device: str, max_batch_size: int) -> None:
-        from ray import serve
+        from ray import serve  # pyright: ignore[reportMissingImports] - the extra `ray`
 
         from benchmarks.sd1 import load_pipeline
 
@@ -48,8 +48,8 @@ def pictures_per_second(
 ) -> list[float]:
     """By round, with all requests sent at once. Starts a Ray of its own and ends it."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-    from ray import serve
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray import serve  # pyright: ignore[reportMissingImports]
 
     root = str(Path(__file__).parents[1])
     runtime_env = {"env_vars": {"PYTHONPATH": root, "HF_HUB_OFFLINE": "1"}}
