@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class DiffusionModel:
             prepare_for_cuda(pipe, unet, is_compiled=options.is_compiled)
         model = cls(pipe, card, unet, max_batch_size=options.max_batch_size, is_exact=options.is_exact)
         if is_cuda:
+            model._warm_up()
             model.max_batch_size = min(options.max_batch_size, model._probe_batch_size())
         return model
 
@@ -148,9 +150,11 @@ class DiffusionModel:
 
     @torch.inference_mode()
     def decode(self, samples: Sequence[Sample]) -> Pending:
-        """The autoencoder's pictures, rounded on the device as StableDiffusionPipeline does."""
+        """The autoencoder's pictures; in exact mode one by one, so that company does not change rounding."""
         latents = torch.stack([sample.latent for sample in samples]).to(self._dtype)
-        return _copy_pictures(self._vae.decode(latents / self._vae.config.scaling_factor).sample.float())
+        parts = latents.split(1) if self._is_exact else [latents]
+        decoded = [self._vae.decode(part / self._vae.config.scaling_factor).sample.float() for part in parts]
+        return _copy_pictures(torch.cat(decoded))
 
     @torch.inference_mode()
     def preview(self, sample: Sample) -> Pending:
@@ -160,13 +164,27 @@ class DiffusionModel:
         rgb = (self._latent_to_rgb @ flat).view(1, 3, *latent.shape[1:])
         return _copy_pictures(rgb)
 
+    @torch.inference_mode()
+    def _warm_up(self) -> None:
+        """Call the UNet once for each size: what is compiled for it is compiled now, while nobody waits."""
+        prompt, _ = self._encoder.encode("", None)
+        for shape in self._latent_shapes():
+            zeros = torch.zeros(2, *shape, device=self._device)
+            self._unet(zeros, zeros[:, 0, 0, 0], prompt.expand(2, *prompt.shape), None)
+
+    @torch.inference_mode()
     def _probe_batch_size(self) -> int:
         """How many samples with guidance fit into one UNet call at the largest size on offer."""
-        sizes = self.card.sizes.values()
-        width, height = max(sizes, key=lambda size: size[0] * size[1])
         prompt, _ = self._encoder.encode("", None)
-        shape = (self._vae.config.latent_channels, height // self._factor, width // self._factor)
-        return max(1, probe_max_rows(self._unet, shape, prompt.shape) // 2)
+        largest = max(self._latent_shapes(), key=math.prod)
+        return max(1, probe_max_rows(self._unet, largest, prompt.shape) // 2)
+
+    def _latent_shapes(self) -> list[tuple[int, int, int]]:
+        channels = self._vae.config.latent_channels
+        return [
+            (channels, height // self._factor, width // self._factor)
+            for width, height in self.card.sizes.values()
+        ]
 
     def _first_latent(
         self, request: GenerationRequest, generator: torch.Generator, noise_scale: float, image_scale: float

@@ -53,7 +53,11 @@ class UNetCaller:
         return output[:rows].to(torch.float32, copy=True)
 
     def compile(self, **options: Any) -> None:
-        """Compile for any number of rows; a compiler that fails is given up for the plain UNet."""
+        """Compile for any number of rows; a compiler that fails is given up for the plain UNet.
+
+        Each size of picture is compiled on its own: code for any size is slower than code for one.
+        """
+        torch._dynamo.config.automatic_dynamic_shapes = False
         self._call = torch.compile(self._unet, fullgraph=True, **options)
 
     def _predict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ def unet() -> UNet2DConditionModel:
     ).eval()
 
 
-def call(caller: UNetCaller, rows: int, *, masked: int = 0) -> torch.Tensor:
+def call(caller: UNetCaller, rows: int, *, masked: int = 0, width: int = 8) -> torch.Tensor:
     """The predicted noise of `rows` rows, the first without its last `masked` tokens."""
     dice = torch.Generator().manual_seed(rows)
     mask = None
@@ -41,7 +41,7 @@ def call(caller: UNetCaller, rows: int, *, masked: int = 0) -> torch.Tensor:
         mask[0, -masked:] = False
     with torch.inference_mode():
         return caller(
-            torch.randn(rows, 4, 8, 8, generator=dice),
+            torch.randn(rows, 4, 8, width, generator=dice),
             torch.linspace(1, 999, rows),
             torch.randn(rows, 77, HIDDEN, generator=dice),
             mask,
@@ -67,6 +67,15 @@ class Compiler:
         return graph.forward
 
 
+@pytest.fixture
+def compiling() -> Iterator[None]:
+    """What is compiled in a test, and set for it, is gone after it."""
+    with torch._dynamo.config.patch(automatic_dynamic_shapes=True):
+        yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("compiling")
 def test_one_compilation_serves_every_number_of_rows(unet: UNet2DConditionModel) -> None:
     compiler, compiled = Compiler(), UNetCaller(unet, buckets=(2, 4, 8))
     compiled.compile(backend=compiler)
@@ -75,11 +84,15 @@ def test_one_compilation_serves_every_number_of_rows(unet: UNet2DConditionModel)
     assert compiler.graphs == 1
     torch.testing.assert_close(call(compiled, 3, masked=5), call(UNetCaller(unet), 3, masked=5))
     assert compiler.graphs == 1, "calls with a mask are not compiled"
+    for rows in (2, 8):
+        wide = call(compiled, rows, width=12)
+        torch.testing.assert_close(wide, call(UNetCaller(unet), rows, width=12))
+    call(compiled, 4)
+    assert compiler.graphs == 2, "another size is compiled once, and the first one is not forgotten"
 
 
+@pytest.mark.usefixtures("compiling")
 def test_a_compiler_that_fails_costs_only_speed(unet: UNet2DConditionModel) -> None:
-    torch._dynamo.reset()
-
     def broken(_graph: Any, _inputs: Any) -> Callable[..., Any]:
         raise RuntimeError("no compiler on this machine")
 
@@ -89,9 +102,8 @@ def test_a_compiler_that_fails_costs_only_speed(unet: UNet2DConditionModel) -> N
         torch.testing.assert_close(call(caller, rows), call(UNetCaller(unet), rows))
 
 
+@pytest.mark.usefixtures("compiling")
 def test_running_out_of_memory_is_no_failure_of_the_compiler(unet: UNet2DConditionModel) -> None:
-    torch._dynamo.reset()
-
     def full(_graph: Any, _inputs: Any) -> Callable[..., Any]:
         def run(*_: Any) -> Any:
             raise torch.OutOfMemoryError("full")
