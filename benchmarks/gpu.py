@@ -27,7 +27,7 @@ from benchmarks.trace import Arrival, at_once, equal_requests, mixed_requests, p
 from engine.client import EngineClient
 from engine.models import read_model
 from engine.protocol import EngineReady, Finished, GenerationRequest
-from engine.worker.model import DiffusionModel
+from engine.worker.model import DiffusionModel, ModelOptions
 
 GOALS = {
     "images_per_s": report.Goal(5.0),
@@ -51,7 +51,13 @@ class Bench:
         card = read_model(folder)
         self.size = card.sizes["square"]
         self._max_batch_size = args.max_batch_size
-        self._model = DiffusionModel(self.pipe, card, max_batch_size=args.max_batch_size)
+        options = ModelOptions(
+            device=args.device,
+            threads=torch.get_num_threads(),
+            max_batch_size=args.max_batch_size,
+            is_compiled=args.compile_mode != "none",
+        )
+        self._model = DiffusionModel.load(folder, options)
 
     def continuous(self, arrivals: Sequence[Arrival]) -> Outcome:
         """The worker's own loop."""

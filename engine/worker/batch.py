@@ -36,13 +36,18 @@ class Sample:
     guidance_scale: float
     generator: torch.Generator
     state: torch.Tensor
+    is_exact: bool = False
     call: int = 0
     _noise: torch.Tensor | None = field(default=None, repr=False)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the latent: what samples of one call have in common."""
-        return self.state.shape[-2], self.state.shape[-1]
+    def shape(self) -> tuple[int, ...]:
+        """Height and width of the latent: what samples of one call have in common.
+
+        In exact mode also the number of tokens: a mask over some of them rounds differently from none.
+        """
+        size = self.state.shape[-2], self.state.shape[-1]
+        return (*size, len(self.prompt)) if self.is_exact else size
 
     @property
     def done(self) -> float:
@@ -113,11 +118,10 @@ class RunningBatch:
         return torch.stack(products)
 
     def _noise(self) -> torch.Tensor:
-        rows = [index for index, sample in enumerate(self.samples) if sample.table.draws_noise]
-        if rows:
-            drawn = torch.stack([self.samples[index].noise() for index in rows])
-            self._no_noise[rows] = self._to_device(drawn)
-        return self._no_noise
+        drawn = [sample.noise() for sample in self.samples if sample.table.draws_noise]
+        if drawn:
+            self._noise_buffer.index_copy_(0, self._noisy_rows, self._to_device(torch.stack(drawn)))
+        return self._noise_buffer
 
     def _stack_tables(self) -> None:
         """The rest of all samples' tables end to end, and a cursor to each one's next row."""
@@ -143,7 +147,9 @@ class RunningBatch:
         embeddings += [each for sample in self.samples if (each := sample.negative_prompt) is not None]
         self._embeddings = torch.nn.utils.rnn.pad_sequence(embeddings, batch_first=True)
         self._mask = self._mask_of([len(each) for each in embeddings])
-        self._no_noise = torch.zeros_like(self._state[:, 0])
+        noisy = [index for index, sample in enumerate(self.samples) if sample.table.draws_noise]
+        self._noisy_rows = self._to_device(torch.tensor(noisy))
+        self._noise_buffer = torch.zeros_like(self._state[:, 0])
 
     def _mask_of(self, lengths: list[int]) -> torch.Tensor | None:
         if min(lengths) == max(lengths):

@@ -29,13 +29,19 @@ DECODE_BATCH = 2
 Pixels = npt.NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3)."""
 
-Shape = tuple[int, int]
+Shape = tuple[int, ...]
+"""Height and width of the latents, and whatever else the samples of one call must have in common."""
+
 Pending = Callable[[], Sequence[Pixels | None]]
 """Waits for pictures that the device is about to have; None for one with a not-a-number in it."""
 
 
 class OutOfMemory(Exception):
     """The device cannot take so many samples at once."""
+
+
+class DeviceLost(Exception):
+    """The device is broken for this process: a new one may be able to use it."""
 
 
 class Sample(Protocol):
@@ -88,8 +94,13 @@ class Listener(Protocol):
 class _Job:
     num_steps: int
     samples: list[Sample]
+    decoded: int = 0
     step: int = 0
     previewed: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        return self.decoded + len(self.samples)
 
 
 class BatchingLoop:
@@ -153,6 +164,8 @@ class BatchingLoop:
     def _start(self, message: Assign) -> None:
         try:
             samples = self._model.start(message)
+        except DeviceLost:
+            raise
         except Exception as error:
             log.exception("job %s could not be started", message.job_id)
             self._listener.on_failed(message.job_id, error)
@@ -193,26 +206,37 @@ class BatchingLoop:
         """When a call fails, halve it until it works, or fails for one sample, whose job then fails alone."""
         if not batch:
             return
+        error = self._try_step(batch)
+        if error is None:
+            return
+        if len(batch) == 1:
+            self._fail(batch[0].job_id, error)
+            return
+        middle = len(batch) // 2
+        if isinstance(error, OutOfMemory):
+            self._limits[batch[0].shape] = middle
+        for half in (batch[:middle], batch[middle:]):
+            self._step_or_split([sample for sample in half if sample.job_id in self._jobs])
+
+    def _try_step(self, batch: list[Sample]) -> Exception | None:
+        """One call; its error without the traceback, whose frames would keep the call's memory in use."""
         try:
             self._model.step(batch)
+        except DeviceLost:
+            raise
         except Exception as error:
-            if len(batch) == 1:
-                log.exception("job %s failed", batch[0].job_id)
-                self._fail(batch[0].job_id, error)
-                return
-            log.warning("a step of %d samples failed (%s); trying half of them", len(batch), error)
-            middle = len(batch) // 2
-            if isinstance(error, OutOfMemory):
-                self._limits[batch[0].shape] = middle
-            for half in (batch[:middle], batch[middle:]):
-                self._step_or_split([sample for sample in half if sample.job_id in self._jobs])
+            names = ", ".join(dict.fromkeys(sample.job_id for sample in batch))
+            log.warning("a step of %d samples failed; jobs %s", len(batch), names, exc_info=True)
+            return error.with_traceback(None)
+        return None
 
     def _report(self, job_id: str) -> None:
         """Tell how far a job is, and now and then show its first unfinished picture."""
         job = self._jobs.get(job_id)
         if job is None:
             return
-        step = max(1, int(min(sample.done for sample in job.samples) * job.num_steps + 1e-6))
+        share = (job.decoded + sum(sample.done for sample in job.samples)) / job.total
+        step = max(1, int(share * job.num_steps + 1e-6))
         if step > job.step:
             job.step = step
             self._listener.on_step(job_id, step, job.num_steps)
@@ -237,6 +261,8 @@ class BatchingLoop:
         samples = [sample for sample in self._decoding if sample.shape == shape][: self._decode_batch]
         try:
             pending = self._model.decode(samples)
+        except DeviceLost:
+            raise
         except Exception as error:
             log.exception("%d pictures could not be decoded", len(samples))
             if len(samples) > 1:
@@ -250,6 +276,7 @@ class BatchingLoop:
         for sample in samples:
             job = self._jobs[sample.job_id]
             job.samples.remove(sample)
+            job.decoded += 1
             if not job.samples:
                 del self._jobs[sample.job_id]
 

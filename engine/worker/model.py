@@ -7,7 +7,8 @@ import io
 import logging
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from engine.models import ModelError, read_model
 from engine.protocol import Assign, GenerationRequest, ModelCard
 from engine.worker.batch import RunningBatch, Sample
-from engine.worker.loop import OutOfMemory, Pending, Pixels, Shape
+from engine.worker.loop import DeviceLost, OutOfMemory, Pending, Pixels, Shape
 from engine.worker.prompts import PromptEncoder
 from engine.worker.samplers import SamplerTables
 from engine.worker.unet import ROW_BUCKETS, UNetCaller, prepare_for_cuda, probe_max_rows
@@ -40,6 +41,15 @@ class ModelOptions:
     max_batch_size: int = 8
     is_exact: bool = False
     is_compiled: bool = False
+
+
+@contextmanager
+def _device_errors() -> Generator[None]:
+    """A broken device fails every later call of this process, so its jobs are for another one."""
+    try:
+        yield
+    except torch.AcceleratorError as error:
+        raise DeviceLost(str(error)) from error
 
 
 class DiffusionModel:
@@ -95,6 +105,7 @@ class DiffusionModel:
             model.max_batch_size = min(options.max_batch_size, model._probe_batch_size())
         return model
 
+    @_device_errors()
     @torch.inference_mode()
     def start(self, job: Assign) -> list[Sample]:
         """The samples of a job, with their prompts encoded and their first noise drawn."""
@@ -120,25 +131,37 @@ class DiffusionModel:
                     guidance_scale=request.guidance_scale,
                     generator=generator,
                     state=state.to(self._device),
+                    is_exact=self._is_exact,
                 )
             )
         return samples
 
+    @_device_errors()
     @torch.inference_mode()
     def step(self, samples: Sequence[Sample]) -> None:
         """One UNet call for samples of one shape; their batch is kept while they stay together."""
         shape = samples[0].shape
-        batch = self._batches.get(shape)
+        batch = self._batches.pop(shape, None)
+        out_of_memory = ""
         try:
             if batch is None or batch.samples != samples:
                 batch = RunningBatch(samples, self._unet, is_exact=self._is_exact)
             batch.step()
+            if any(sample.done < 1 for sample in samples):
+                self._batches[shape] = batch
         except torch.OutOfMemoryError as error:
-            self._batches.clear()
-            torch.cuda.empty_cache()
-            raise OutOfMemory(str(error)) from error
-        self._batches = {shape: batch} if len(self._batches) > 8 else {**self._batches, shape: batch}
+            out_of_memory = str(error)
+        if out_of_memory:
+            # Outside of the handler: an exception's traceback would keep the failed call's memory in use.
+            del batch
+            self._free_memory()
+            raise OutOfMemory(out_of_memory)
         self._pace()
+
+    def _free_memory(self) -> None:
+        self._batches.clear()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _pace(self) -> None:
         """Keep one step ahead of the device and no more: newcomers join early, and progress is true."""
@@ -148,6 +171,7 @@ class DiffusionModel:
         if len(self._steps_on_device) > 1:
             self._steps_on_device.popleft().synchronize()
 
+    @_device_errors()
     @torch.inference_mode()
     def decode(self, samples: Sequence[Sample]) -> Pending:
         """The autoencoder's pictures; in exact mode one by one, so that company does not change rounding."""
@@ -257,7 +281,7 @@ def _recorded_event() -> torch.cuda.Event:
 
 
 def _check_cuda(device: str) -> None:
-    if int(device.partition(":")[2]) >= torch.cuda.device_count():
+    if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices: "
             "check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."

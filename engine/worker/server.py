@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from engine.protocol import (
     Assign,
+    Cancel,
     Cancelled,
     CoreToWorker,
     Failed,
@@ -79,9 +80,12 @@ class WorkerServer:
         for message in self._early:
             self._batching.post(message)
         self._channel.send(WorkerReady(model.card, model.max_batch_size))
-        await self._loop.run_in_executor(self._device_thread, self._batching.run)
+        try:
+            await self._loop.run_in_executor(self._device_thread, self._batching.run)
+        except Exception:
+            log.exception("the worker cannot go on; its jobs are for the next one")
+            os._exit(1)
         await asyncio.to_thread(self._encoder_threads.shutdown)
-        await asyncio.sleep(0)  # what the encoder threads called last
         await self._channel.flush()
         receiving.cancel()
         await self._channel.close()
@@ -127,11 +131,15 @@ class WorkerServer:
 
     def _encode(self, samples: Sequence[Sample], pending: Pending) -> None:
         try:
-            for sample, pixels in zip(samples, pending(), strict=True):
+            pictures = pending()
+        except Exception:
+            log.exception("the device did not hand over its pictures; its jobs are for the next worker")
+            os._exit(1)
+        for sample, pixels in zip(samples, pictures, strict=True):
+            try:
                 self._encode_one(sample, pixels)
-        except Exception as error:
-            log.exception("pictures of %s could not be encoded", [sample.job_id for sample in samples])
-            for sample in samples:
+            except Exception as error:
+                log.exception("picture %d of job %s could not be encoded", sample.index, sample.job_id)
                 self.on_failed(sample.job_id, error)
 
     def _encode_preview(self, job_id: str, pending: Pending) -> None:
@@ -175,5 +183,8 @@ class WorkerServer:
 
     def _end_now(self, event: TerminalEvent) -> None:
         """The only place where a job of this worker ends; what comes after that is not sent."""
-        if self._jobs.pop(event.job_id, None) is not None:
-            self._channel.send(event)
+        if self._jobs.pop(event.job_id, None) is None:
+            return
+        self._channel.send(event)
+        if isinstance(event, Failed) and self._batching is not None:
+            self._batching.post(Cancel(event.job_id))  # its other pictures are for nobody

@@ -10,7 +10,7 @@ import torch
 
 log = logging.getLogger(__name__)
 
-ROW_BUCKETS = (2, 4, 8, 12, 16, 24, 32, 48, 64)
+ROW_BUCKETS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of rows that CUDA graphs are recorded for; a call of another number is filled up to the next."""
 
 MEMORY_SHARE = 0.8
@@ -67,10 +67,11 @@ class UNetCaller:
         embeddings: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        # A mask is rare, and would be compiled for each number of rows.
+        # Prompts of different lengths need a mask; calls with one would be compiled for each number of rows.
         if self._call is not self._unet and mask is None:
             for tensor in (latents, timesteps, embeddings):
                 torch._dynamo.mark_dynamic(tensor, 0)
+            torch._dynamo.mark_dynamic(embeddings, 1)
             try:
                 torch.compiler.cudagraph_mark_step_begin()
                 return self._call(latents, timesteps, embeddings, return_dict=False)[0]
@@ -101,6 +102,7 @@ def probe_max_rows(caller: UNetCaller, latent_shape: Sequence[int], embedding_sh
     few, many = 2, 8
     small, large = (_peak_bytes(caller, rows, latent_shape, embedding_shape) for rows in (few, many))
     per_row = max(1, (large - small) // (many - few))
+    torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     return max(few, int((free * MEMORY_SHARE - small) / per_row) + few)
 

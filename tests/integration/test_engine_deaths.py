@@ -110,7 +110,7 @@ async def test_jobs_of_a_killed_worker_run_elsewhere_and_the_others_do_not_notic
         assert is_alive(survivor)
 
 
-@pytest.mark.parametrize("story", ["die", "garbage", "oversized"])
+@pytest.mark.parametrize("story", ["die", "unplugged", "garbage", "oversized"])
 async def test_a_worker_that_breaks_once_costs_only_time(tmp_path: Path, story: str) -> None:
     async with running_engine(tmp_path) as engine:
         (worker,) = engine.workers()
