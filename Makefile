@@ -17,7 +17,7 @@ run: $(VENV)/.installed-demo
 	@$(BIN)/trinart run
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 coverage: $(VENV)/.installed-dev
 	$(BIN)/coverage run -m pytest && $(BIN)/coverage combine -q && $(BIN)/coverage report
