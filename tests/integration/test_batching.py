@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -16,8 +17,9 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img impo
 from PIL import Image as PillowImage
 
 from engine.models import DEMO_FOLDER, read_model
-from engine.protocol import Assign, GenerationRequest, Sampler
+from engine.protocol import Assign, Drain, GenerationRequest, Sampler
 from engine.worker.batch import Sample
+from engine.worker.loop import BatchingLoop, Pending
 from engine.worker.model import DiffusionModel
 from engine.worker.samplers import make_sampler
 from engine.worker.unet import UNetCaller
@@ -181,6 +183,65 @@ def test_a_step_that_fails_changes_nothing(model: DiffusionModel, monkeypatch: p
                     model.step(part)
     for latent, expected in zip(finish(model, samples), undisturbed, strict=True):
         assert_close(latent, expected)
+
+
+class HungryUNet:
+    """Runs out of memory with more than `max_rows` rows, in the middle of a call that holds some."""
+
+    def __init__(self, model: DiffusionModel, *, max_rows: int) -> None:
+        self._predict = model._unet
+        self._max_rows = max_rows
+        self._activations: list[weakref.ref[torch.Tensor]] = []
+        self.failures = 0
+        self.leaks = 0
+
+    def __call__(self, latents: torch.Tensor, *others: Any) -> torch.Tensor:
+        self.leaks += sum(reference() is not None for reference in self._activations)
+        activation = torch.zeros(8)
+        if len(latents) > self._max_rows:
+            self._activations.append(weakref.ref(activation))
+            self.failures += 1
+            raise torch.OutOfMemoryError("full, as asked")
+        return self._predict(latents, *others)
+
+
+class Pictures:
+    """Listens to a loop that has to draw every picture."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+
+    def on_step(self, job_id: str, step: int, num_steps: int) -> None:
+        pass
+
+    def on_preview(self, job_id: str, pending: Pending) -> None:
+        pass
+
+    def on_decoded(self, samples: Sequence[Any], pending: Pending) -> None:
+        assert all(picture is not None for picture in pending())
+        self.drawn += [sample.job_id for sample in samples]
+
+    def on_failed(self, job_id: str, error: Exception) -> None:
+        raise AssertionError(job_id) from error
+
+    def on_cancelled(self, job_id: str) -> None:
+        raise AssertionError(job_id)
+
+
+def test_a_call_that_ran_out_of_memory_holds_none_of_it_at_its_retry(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hungry = HungryUNet(model, max_rows=4)
+    monkeypatch.setattr(model, "_unet", hungry)
+    pictures = Pictures()
+    loop = BatchingLoop(model, pictures)
+    for number in range(5):
+        loop.post(Assign(f"job-{number}", make_request(seed=number)))
+    loop.post(Drain())
+    loop.run()
+    assert sorted(pictures.drawn) == [f"job-{number}" for number in range(5)]
+    assert hungry.failures >= 1
+    assert hungry.leaks == 0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
