@@ -5,18 +5,17 @@ Its message thread, batching loop and PNG encoders are the real ones, around a m
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from engine.logs import configure_logging
 from engine.models import read_model
 from engine.protocol import Assign, ModelCard
+from engine.worker.__main__ import parse_arguments
 from engine.worker.loop import Pending
 from engine.worker.server import WorkerServer
 
@@ -65,15 +64,7 @@ class InstantModel:
 
 def main() -> None:
     """The command line of engine.worker."""
-    parser = argparse.ArgumentParser(prog="instant_worker")
-    parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--max-batch-size", type=int, required=True)
-    parser.add_argument("--exact", action="store_true")
-    parser.add_argument("--compile-cache", type=Path)
-    args = parser.parse_args()
+    args = parse_arguments()
     configure_logging("WARNING")
     server = WorkerServer(lambda: InstantModel(read_model(args.model), args.max_batch_size))
     asyncio.run(server.serve(socket.socket(fileno=args.fd)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,6 +51,5 @@ def _header(part: Part, dtype: Dtype, metadata: dict[str, str]) -> bytes:
 def _bytes_of(part: Part, key: str, dtype: Dtype) -> memoryview:
     tensor = part.load(key)
     converted = tensor.to(TORCH_DTYPES[dtype]).contiguous()
-    name: Callable[[], str] = lambda: part.names[key]  # noqa: E731
-    check_numbers(tensor, converted, name, part.source.name)
+    check_numbers(tensor, converted, lambda: part.names[key], part.source.name)
     return memoryview(cast(Any, converted.numpy())).cast("B")

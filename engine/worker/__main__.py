@@ -17,8 +17,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
-def main() -> None:
-    """Draw until the core closes the connection."""
+def parse_arguments() -> argparse.Namespace:
+    """What the core passes to each worker."""
     parser = argparse.ArgumentParser(prog="engine.worker")
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -27,7 +27,12 @@ def main() -> None:
     parser.add_argument("--max-batch-size", type=int, required=True)
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--compile-cache", type=Path)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Draw until the core closes the connection."""
+    args = parse_arguments()
     configure_logging()
     if args.compile_cache is not None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(args.compile_cache.absolute()))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-# So that an assertion in them says what it compared, as one in a test does.
+# So that an assertion in them says what it compared, as one in a test does. This comes before
+# they are imported.
 pytest.register_assert_rewrite(f"{__package__}.seen", f"{__package__}.scene", f"{__package__}.bot_process")
 
-from .loopback_discord import LoopbackDiscord  # noqa: E402
-from .scene import Scene, playing  # noqa: E402
-from .seen import assert_nobody_is_pinged, assert_nothing_comes_twice  # noqa: E402
+from .loopback_discord import LoopbackDiscord  # noqa: E402 - see above
+from .scene import Scene, playing  # noqa: E402 - see above
+from .seen import assert_nobody_is_pinged, assert_nothing_comes_twice  # noqa: E402 - see above
 
 
 @pytest.fixture

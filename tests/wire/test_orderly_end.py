@@ -9,6 +9,7 @@ import pytest
 from .bot_process import running_bot, until_it_can_draw, wait_gone
 from .handles import Interaction
 from .loopback_discord import LoopbackDiscord
+from .rest import Hold
 from .scene import DELIVERY_SECONDS, Scene, assert_next_start_delivers, stop
 from .seen import has_pictures, job_states, logged_errors, sentences
 
@@ -31,15 +32,20 @@ async def test_a_command_whose_first_answer_was_put_off_is_answered_before_the_e
     assert_is_answered(interaction)
 
 
+async def end_while_held(scene: Scene, held: Hold) -> None:
+    """Tell the bot to stop while a request of its is held, and let that through once it is stopping."""
+    scene.bot.terminate()
+    await scene.bot.said("stopping")
+    held.release()
+    assert await scene.bot.exit_code() == 0
+
+
 async def test_a_command_whose_first_answer_is_on_its_way_is_answered_before_the_end(scene: Scene) -> None:
     family = scene.bot.family()
     held = scene.server.hold_next("POST", "/interactions/*/callback")
     interaction = await scene.server.slash("trinart", {"prompt": "a lighthouse"})
     await held.arrived(DELIVERY_SECONDS)
-    scene.bot.terminate()
-    await scene.bot.said("stopping")
-    held.release()
-    assert await scene.bot.exit_code() == 0
+    await end_while_held(scene, held)
     await wait_gone(family)
     assert_is_answered(interaction)
 
@@ -48,10 +54,7 @@ async def test_a_picture_on_its_way_arrives_before_the_end(scene: Scene) -> None
     held = scene.server.hold_next("PATCH", "/webhooks/*", uploads_only=True)
     interaction = await scene.server.slash("trinart", {"prompt": "a lighthouse"})
     await held.arrived(DELIVERY_SECONDS)
-    scene.bot.terminate()
-    await scene.bot.said("stopping")
-    held.release()
-    assert await scene.bot.exit_code() == 0
+    await end_while_held(scene, held)
     assert has_pictures(interaction)
     assert job_states(scene.data_dir) == ["delivered"]
 
