@@ -10,7 +10,8 @@ from benchmarks.clock import Clock, Outcome
 from benchmarks.trace import Arrival
 from engine.protocol import Assign, Drain
 from engine.worker.batch import Sample
-from engine.worker.loop import BatchingLoop, Model, Pending
+from engine.worker.interfaces import Model, Pending
+from engine.worker.loop import BatchingLoop
 
 Resolve = Callable[[Callable[[], None]], object]
 

@@ -27,7 +27,7 @@ from benchmarks.trace import Arrival, at_once, equal_requests, mixed_requests, p
 from engine.client import EngineClient
 from engine.models import read_model
 from engine.protocol import EngineReady, Finished, GenerationRequest
-from engine.worker.model import DiffusionModel, ModelOptions
+from engine.worker.loading import ModelOptions, load_model
 
 GOALS = {
     "images_per_s": report.Goal(5.0),
@@ -57,7 +57,7 @@ class Bench:
             max_batch_size=args.max_batch_size,
             is_compiled=args.compile_mode != "none",
         )
-        self._model = DiffusionModel.load(folder, options)
+        self._model = load_model(folder, options)
 
     def continuous(self, arrivals: Sequence[Arrival]) -> Outcome:
         """The worker's own loop."""

@@ -16,7 +16,7 @@ from engine.logs import configure_logging
 from engine.models import read_model
 from engine.protocol import Assign, ModelCard
 from engine.worker.__main__ import parse_arguments
-from engine.worker.loop import Pending
+from engine.worker.interfaces import Pending
 from engine.worker.server import WorkerServer
 
 

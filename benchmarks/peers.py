@@ -11,7 +11,8 @@ import torch
 from benchmarks.clock import Clock, Outcome
 from benchmarks.trace import Arrival
 from engine.protocol import Assign, GenerationRequest
-from engine.worker.loop import DECODE_BATCH, Model
+from engine.worker.interfaces import Model
+from engine.worker.loop import DECODE_BATCH
 from engine.worker.prompts import PromptEncoder
 from engine.worker.samplers import make_sampler
 

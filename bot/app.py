@@ -32,6 +32,7 @@ async def open_service(
         devices=settings.devices,
         threads=settings.threads,
         max_batch_size=settings.max_batch_size,
+        dtype=settings.dtype,
         exact=settings.exact,
         compile_cache=settings.data_dir / "compiled" if settings.compile == "auto" else None,
         queue_limit=settings.queue_limit,

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     database_url: str = Field(default="", description="SQLAlchemy URL; SQLite in the data dir if empty")
     model: str = Field(default="demo", description="demo, derrida, or a folder in diffusers layout")
     devices: str = Field(default="auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
+        default="auto", description="numbers the model computes with; auto is float16 on CUDA, else float32"
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="torch threads per worker; 0 shares the cores out"
     )

@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--devices", default="auto")
+    parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-batch-size", type=int, default=8)
     parser.add_argument("--exact", action="store_true")
@@ -30,6 +31,7 @@ def main() -> None:
     options = EngineOptions(
         model=args.model,
         devices=args.devices,
+        dtype=args.dtype,
         threads=args.threads,
         max_batch_size=args.max_batch_size,
         exact=args.exact,

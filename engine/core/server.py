@@ -40,6 +40,7 @@ class EngineOptions:
 
     model: Path
     devices: str = "auto"
+    dtype: str = "auto"
     threads: int = 0
     max_batch_size: int = 8
     exact: bool = False
@@ -101,6 +102,7 @@ class EngineCore:
             *(sys.executable, "-P", "-m", self._options.worker_module),
             *("--model", str(self._options.model)),
             *("--device", device),
+            *("--dtype", self._options.dtype),
             *("--threads", str(threads)),
             *("--max-batch-size", str(self._options.max_batch_size)),
             *(["--exact"] if self._options.exact else []),

@@ -23,6 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--dtype", required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--max-batch-size", type=int, required=True)
     parser.add_argument("--exact", action="store_true")
@@ -37,18 +38,20 @@ def main() -> None:
     if args.compile_cache is not None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(args.compile_cache.absolute()))
 
-    from engine.worker.model import DiffusionModel, ModelOptions
+    from engine.worker.loading import ModelOptions, load_model
+    from engine.worker.model import DiffusionModel
     from engine.worker.server import WorkerServer
 
     def load() -> DiffusionModel:
         options = ModelOptions(
             device=args.device,
+            dtype=args.dtype,
             threads=args.threads,
             max_batch_size=args.max_batch_size,
             is_exact=args.exact,
             is_compiled=args.compile_cache is not None,
         )
-        return DiffusionModel.load(args.model, options)
+        return load_model(args.model, options)
 
     server = WorkerServer(load)
     asyncio.run(server.serve(socket.socket(fileno=args.fd)))

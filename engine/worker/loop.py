@@ -10,84 +10,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from engine.protocol import Assign, Cancel, Drain, ModelCard
+from engine.protocol import Assign, Cancel, Drain
+from engine.worker.halving import call_or_halve
+from engine.worker.interfaces import Listener, Model, Sample, Shape
 
 log = logging.getLogger(__name__)
 
 PREVIEW_SECONDS = 1.0
 DECODE_BATCH = 2
 """Samples per autoencoder call: few, so that those in the middle of their steps do not wait long."""
-
-Pixels = npt.NDArray[np.uint8]
-"""An RGB picture, shape (height, width, 3)."""
-
-Shape = tuple[int, ...]
-"""Height and width of the latents, and whatever else the samples of one call must have in common."""
-
-Pending = Callable[[], Sequence[Pixels | None]]
-"""Waits for pictures that the device is about to have; None for one with a not-a-number in it."""
-
-
-class OutOfMemory(Exception):
-    """The device cannot take so many samples at once."""
-
-
-class DeviceLost(Exception):
-    """The device is broken for this process: a new one may be able to use it."""
-
-
-class Sample(Protocol):
-    """What the loop knows of one picture in the making."""
-
-    @property
-    def job_id(self) -> str: ...
-    @property
-    def index(self) -> int: ...
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def done(self) -> float: ...
-
-
-class Model(Protocol):
-    """What the loop needs of a loaded model. All calls come from the device thread."""
-
-    card: ModelCard
-    max_batch_size: int
-
-    def start(self, job: Assign) -> Sequence[Any]:
-        """The samples of a job, before their first step."""
-        ...
-
-    def step(self, samples: Sequence[Any]) -> None:
-        """One UNet call for samples of one shape; if it raises, none of them has changed."""
-        ...
-
-    def decode(self, samples: Sequence[Any]) -> Pending:
-        """Begin to turn finished samples of one shape into pictures."""
-        ...
-
-    def preview(self, sample: Any) -> Pending:
-        """Begin to make a rough look at a sample."""
-        ...
-
-
-class Listener(Protocol):
-    """Whom the loop tells. Called on the device thread; returns at once."""
-
-    def on_step(self, job_id: str, step: int, num_steps: int) -> None: ...
-    def on_preview(self, job_id: str, pending: Pending) -> None: ...
-    def on_decoded(self, samples: Sequence[Sample], pending: Pending) -> None: ...
-    def on_failed(self, job_id: str, error: Exception) -> None: ...
-    def on_cancelled(self, job_id: str) -> None: ...
 
 
 @dataclass
@@ -164,8 +99,6 @@ class BatchingLoop:
     def _start(self, message: Assign) -> None:
         try:
             samples = self._model.start(message)
-        except DeviceLost:
-            raise
         except Exception as error:
             log.exception("job %s could not be started", message.job_id)
             self._listener.on_failed(message.job_id, error)
@@ -193,42 +126,16 @@ class BatchingLoop:
 
     def _step(self, shape: Shape) -> None:
         batch = self._running[shape]
-        self._step_or_split(batch)
-        self._decoding.extend(sample for sample in batch if sample.done >= 1 and sample.job_id in self._jobs)
+        room = call_or_halve(self._model.step, batch, is_wanted=self._is_wanted, fail=self._fail)
+        if room < len(batch):
+            self._limits[shape] = room
+        self._decoding.extend(sample for sample in batch if sample.done >= 1 and self._is_wanted(sample))
         for job_id in dict.fromkeys(sample.job_id for sample in batch):
             self._report(job_id)
         going_on = [sample for sample in self._running.get(shape, []) if sample.done < 1]
         limit = self._limits.get(shape, self._max_batch_size)
         self._keep(shape, going_on[:limit])
         self._waiting.extendleft(reversed(going_on[limit:]))
-
-    def _step_or_split(self, batch: list[Sample]) -> None:
-        """When a call fails, halve it until it works, or fails for one sample, whose job then fails alone."""
-        if not batch:
-            return
-        error = self._try_step(batch)
-        if error is None:
-            return
-        if len(batch) == 1:
-            self._fail(batch[0].job_id, error)
-            return
-        middle = len(batch) // 2
-        if isinstance(error, OutOfMemory):
-            self._limits[batch[0].shape] = middle
-        for half in (batch[:middle], batch[middle:]):
-            self._step_or_split([sample for sample in half if sample.job_id in self._jobs])
-
-    def _try_step(self, batch: list[Sample]) -> Exception | None:
-        """One call; its error without the traceback, whose frames would keep the call's memory in use."""
-        try:
-            self._model.step(batch)
-        except DeviceLost:
-            raise
-        except Exception as error:
-            names = ", ".join(dict.fromkeys(sample.job_id for sample in batch))
-            log.warning("a step of %d samples failed; jobs %s", len(batch), names, exc_info=True)
-            return error.with_traceback(None)
-        return None
 
     def _report(self, job_id: str) -> None:
         """Tell how far a job is, and now and then show its first unfinished picture."""
@@ -259,20 +166,14 @@ class BatchingLoop:
             return
         shape = self._decoding[0].shape
         samples = [sample for sample in self._decoding if sample.shape == shape][: self._decode_batch]
-        try:
-            pending = self._model.decode(samples)
-        except DeviceLost:
-            raise
-        except Exception as error:
-            log.exception("%d pictures could not be decoded", len(samples))
-            if len(samples) > 1:
-                self._decode_batch = 1  # which of them it is shows next time
-            else:
-                self._fail(samples[0].job_id, error)
-            return
         for sample in samples:
             self._decoding.remove(sample)
-        self._listener.on_decoded(samples, pending)
+        room = call_or_halve(self._decode_now, samples, is_wanted=self._is_wanted, fail=self._fail)
+        if room < len(samples):
+            self._decode_batch = room
+
+    def _decode_now(self, samples: Sequence[Sample]) -> None:
+        self._listener.on_decoded(samples, self._model.decode(samples))
         for sample in samples:
             job = self._jobs[sample.job_id]
             job.samples.remove(sample)
@@ -280,9 +181,12 @@ class BatchingLoop:
             if not job.samples:
                 del self._jobs[sample.job_id]
 
-    def _fail(self, job_id: str, error: Exception) -> None:
-        if self._forget(job_id):
-            self._listener.on_failed(job_id, error)
+    def _is_wanted(self, sample: Sample) -> bool:
+        return sample.job_id in self._jobs
+
+    def _fail(self, sample: Sample, error: Exception) -> None:
+        if self._forget(sample.job_id):
+            self._listener.on_failed(sample.job_id, error)
 
     def _forget(self, job_id: str) -> bool:
         """Remove all samples of a job; whether there were any."""

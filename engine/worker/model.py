@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import logging
-import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image as PillowImage
-from transformers.utils import logging as transformers_logging
 
-from engine.models import ModelError, read_model
 from engine.protocol import Assign, GenerationRequest, ModelCard
 from engine.worker.batch import RunningBatch, Sample
-from engine.worker.loop import DeviceLost, OutOfMemory, Pending, Pixels, Shape
+from engine.worker.decoding import copy_pictures, fit_latent_to_rgb, recorded_event
+from engine.worker.interfaces import DeviceLost, OutOfMemory, Pending, Shape
 from engine.worker.prompts import PromptEncoder
 from engine.worker.samplers import SamplerTables
-from engine.worker.unet import ROW_BUCKETS, UNetCaller, prepare_for_cuda, probe_max_rows
+from engine.worker.unet import UNetCaller
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """How to run a model. In exact mode a picture is the same to the last bit whoever shares its calls."""
-
-    device: str = "cpu"
-    threads: int = 1
-    max_batch_size: int = 8
-    is_exact: bool = False
-    is_compiled: bool = False
+T = TypeVar("T")
 
 
 @contextmanager
@@ -75,35 +56,7 @@ class DiffusionModel:
         self._tables = SamplerTables(pipe.scheduler.config)
         self._batches: dict[Shape, RunningBatch] = {}
         self._steps_on_device: deque[torch.cuda.Event] = deque()
-        self._latent_to_rgb = self._fit_latent_to_rgb()
-
-    @classmethod
-    def load(cls, folder: Path, options: ModelOptions) -> DiffusionModel:
-        """Load a folder in diffusers layout, offline; float16 on CUDA, float32 elsewhere.
-
-        Raises:
-            ModelError: a file of the folder is missing or unreadable.
-        """
-        is_cuda = options.device.startswith("cuda")
-        if is_cuda:
-            _check_cuda(options.device)
-        card = read_model(folder)
-        card = msgspec.structs.replace(card, hash=_weights_hash(folder))
-        torch.set_num_threads(options.threads)
-        pipe = _load_pipeline(folder, torch.float16 if is_cuda else torch.float32)
-        pipe.to(options.device)
-        # In exact mode each call has all the rows there can be; else CUDA graphs want few numbers of rows.
-        exact_rows = (2 * options.max_batch_size,)
-        unet = UNetCaller(
-            pipe.unet, buckets=exact_rows if options.is_exact else ROW_BUCKETS if is_cuda else ()
-        )
-        if is_cuda:
-            prepare_for_cuda(pipe, unet, is_compiled=options.is_compiled)
-        model = cls(pipe, card, unet, max_batch_size=options.max_batch_size, is_exact=options.is_exact)
-        if is_cuda:
-            model._warm_up()
-            model.max_batch_size = min(options.max_batch_size, model._probe_batch_size())
-        return model
+        self._latent_to_rgb = fit_latent_to_rgb(self._vae)
 
     @_device_errors()
     @torch.inference_mode()
@@ -140,23 +93,27 @@ class DiffusionModel:
     @torch.inference_mode()
     def step(self, samples: Sequence[Sample]) -> None:
         """One UNet call for samples of one shape; their batch is kept while they stay together."""
+        self._unless_out_of_memory(lambda: self._step(samples))
+        self._pace()
+
+    def _step(self, samples: Sequence[Sample]) -> None:
         shape = samples[0].shape
         batch = self._batches.pop(shape, None)
-        out_of_memory = ""
+        if batch is None or batch.samples != samples:
+            batch = RunningBatch(samples, self._unet, is_exact=self._is_exact)
+        batch.step()
+        if any(sample.done < 1 for sample in samples):
+            self._batches[shape] = batch
+
+    def _unless_out_of_memory(self, call: Callable[[], T]) -> T:
+        """Free what the device's memory has room for before anybody tries again with less."""
         try:
-            if batch is None or batch.samples != samples:
-                batch = RunningBatch(samples, self._unet, is_exact=self._is_exact)
-            batch.step()
-            if any(sample.done < 1 for sample in samples):
-                self._batches[shape] = batch
+            return call()
         except torch.OutOfMemoryError as error:
-            out_of_memory = str(error)
-        if out_of_memory:
-            # Outside of the handler: an exception's traceback would keep the failed call's memory in use.
-            del batch
-            self._free_memory()
-            raise OutOfMemory(out_of_memory)
-        self._pace()
+            message = str(error)
+        # Outside of the handler: the exception's traceback would keep the failed call's memory in use.
+        self._free_memory()
+        raise OutOfMemory(message)
 
     def _free_memory(self) -> None:
         self._batches.clear()
@@ -167,7 +124,7 @@ class DiffusionModel:
         """Keep one step ahead of the device and no more: newcomers join early, and progress is true."""
         if self._device.type != "cuda":
             return
-        self._steps_on_device.append(_recorded_event())
+        self._steps_on_device.append(recorded_event())
         if len(self._steps_on_device) > 1:
             self._steps_on_device.popleft().synchronize()
 
@@ -175,40 +132,23 @@ class DiffusionModel:
     @torch.inference_mode()
     def decode(self, samples: Sequence[Sample]) -> Pending:
         """The autoencoder's pictures; in exact mode one by one, so that company does not change rounding."""
+        return self._unless_out_of_memory(lambda: self._decode(samples))
+
+    def _decode(self, samples: Sequence[Sample]) -> Pending:
         latents = torch.stack([sample.latent for sample in samples]).to(self._dtype)
         parts = latents.split(1) if self._is_exact else [latents]
         decoded = [self._vae.decode(part / self._vae.config.scaling_factor).sample.float() for part in parts]
-        return _copy_pictures(torch.cat(decoded))
+        return copy_pictures(torch.cat(decoded))
 
+    @_device_errors()
+    @_device_errors()
     @torch.inference_mode()
     def preview(self, sample: Sample) -> Pending:
         """A rough look by the fitted linear map, of the latent's size; no autoencoder involved."""
         latent = sample.latent
         flat = torch.cat([latent.flatten(1), latent.new_ones(1, latent[0].numel())])
         rgb = (self._latent_to_rgb @ flat).view(1, 3, *latent.shape[1:])
-        return _copy_pictures(rgb)
-
-    @torch.inference_mode()
-    def _warm_up(self) -> None:
-        """Call the UNet once for each size: what is compiled for it is compiled now, while nobody waits."""
-        prompt, _ = self._encoder.encode("", None)
-        for shape in self._latent_shapes():
-            zeros = torch.zeros(2, *shape, device=self._device)
-            self._unet(zeros, zeros[:, 0, 0, 0], prompt.expand(2, *prompt.shape), None)
-
-    @torch.inference_mode()
-    def _probe_batch_size(self) -> int:
-        """How many samples with guidance fit into one UNet call at the largest size on offer."""
-        prompt, _ = self._encoder.encode("", None)
-        largest = max(self._latent_shapes(), key=math.prod)
-        return max(1, probe_max_rows(self._unet, largest, prompt.shape) // 2)
-
-    def _latent_shapes(self) -> list[tuple[int, int, int]]:
-        channels = self._vae.config.latent_channels
-        return [
-            (channels, height // self._factor, width // self._factor)
-            for width, height in self.card.sizes.values()
-        ]
+        return copy_pictures(rgb)
 
     def _first_latent(
         self, request: GenerationRequest, generator: torch.Generator, noise_scale: float, image_scale: float
@@ -232,83 +172,3 @@ class DiffusionModel:
         noise = torch.randn(distribution.mean.shape, generator=generator)
         latent = distribution.mean.float().cpu() + distribution.std.float().cpu() * noise
         return latent[0] * self._vae.config.scaling_factor
-
-    @torch.inference_mode()
-    def _fit_latent_to_rgb(self) -> torch.Tensor:
-        """Least-squares map from a latent's 4 channels and a constant to RGB in [-1, 1]; shape (3, 5).
-
-        Fitted on what the autoencoder makes of smooth random latents, once per load.
-        """
-        vae, generator = self._vae, torch.Generator().manual_seed(0)
-        coarse = torch.randn(8, vae.config.latent_channels, 4, 4, generator=generator)
-        latents = torch.nn.functional.interpolate(coarse, size=(16, 16), mode="bicubic")
-        decoded = vae.decode(latents.to(vae.device, vae.dtype) / vae.config.scaling_factor).sample
-        rgb = torch.nn.functional.adaptive_avg_pool2d(decoded.float().cpu(), (16, 16))
-        inputs = latents.permute(0, 2, 3, 1).flatten(0, 2)
-        inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
-        targets = rgb.permute(0, 2, 3, 1).flatten(0, 2)
-        return torch.linalg.lstsq(inputs, targets).solution.T.contiguous().to(vae.device)
-
-
-def _copy_pictures(values: torch.Tensor) -> Pending:
-    """Begin to bring pictures from the device: its thread goes on, and whoever wants them waits.
-
-    Args:
-        values: RGB in [-1, 1], shape (pictures, 3, height, width); rounded as StableDiffusionPipeline does.
-    """
-    finite = values.isfinite().flatten(1).all(1)
-    pixels = ((values / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    copied = None
-    if pixels.is_cuda:
-        pixels, finite = pixels.to("cpu", non_blocking=True), finite.to("cpu", non_blocking=True)
-        copied = _recorded_event()
-
-    def pictures() -> list[Pixels | None]:
-        if copied is not None:
-            copied.synchronize()
-        flags = finite.tolist()
-        return [
-            picture if is_finite else None for picture, is_finite in zip(pixels.numpy(), flags, strict=True)
-        ]
-
-    return pictures
-
-
-def _recorded_event() -> torch.cuda.Event:
-    event = torch.cuda.Event()
-    event.record()
-    return event
-
-
-def _check_cuda(device: str) -> None:
-    if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise ModelError(
-            f"TRINART_DEVICES names {device}, but PyTorch finds {torch.cuda.device_count()} CUDA devices: "
-            "check the driver and that PyTorch was installed with CUDA, or set it to auto or cpu."
-        )
-    torch.cuda.set_device(device)
-
-
-def _load_pipeline(folder: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    return StableDiffusionPipeline.from_pretrained(
-        folder,
-        dtype=dtype,
-        local_files_only=True,
-        use_safetensors=True,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def _weights_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted((folder / "unet").glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()[:10]

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from engine.protocol import GenerationRequest, Image, ModelCard
-from engine.worker.loop import Pixels
+from engine.worker.interfaces import Pixels
 
 PREVIEW_SCALE = 8
 

@@ -33,7 +33,8 @@ from engine.protocol import (
     WorkerUnavailable,
 )
 from engine.transport import Channel, FrameError
-from engine.worker.loop import BatchingLoop, Model, Pending, Pixels, Sample
+from engine.worker.interfaces import DeviceLost, Model, Pending, Pixels, Sample
+from engine.worker.loop import BatchingLoop
 from engine.worker.pictures import encode_picture, encode_preview
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class _Job:
 
 
 class WorkerServer:
-    """Implements `engine.worker.loop.Listener`."""
+    """Implements `engine.worker.interfaces.Listener`."""
 
     def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
@@ -82,7 +83,7 @@ class WorkerServer:
         self._channel.send(WorkerReady(model.card, model.max_batch_size))
         try:
             await self._loop.run_in_executor(self._device_thread, self._batching.run)
-        except Exception:
+        except (Exception, DeviceLost):
             log.exception("the worker cannot go on; its jobs are for the next one")
             os._exit(1)
         await asyncio.to_thread(self._encoder_threads.shutdown)

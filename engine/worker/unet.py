@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 ROW_BUCKETS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Numbers of rows that CUDA graphs are recorded for; a call of another number is filled up to the next."""
 
+CHUNK_TOKENS = 77
+"""Tokens of a prompt that is not long, with CLIP's start and end."""
+
 MEMORY_SHARE = 0.8
 """Of what is free on the device after loading; the rest is for the autoencoder and for fragmentation."""
 
@@ -21,10 +24,11 @@ class UNetCaller:
     """A UNet that is called with rows of latents, whatever they belong to."""
 
     def __init__(self, unet: Any, *, buckets: Sequence[int] = ()) -> None:
+        self.buckets = buckets
+        """Numbers of rows, ascending, to which calls are filled up."""
         self._unet = unet
         self._call = unet
-        self._dtype = unet.dtype  # asking for it takes diffusers a walk through all modules
-        self._buckets = sorted(buckets)
+        self._parameter = next(unet.parameters())
 
     def __call__(
         self,
@@ -42,13 +46,13 @@ class UNetCaller:
             mask: shape (rows, tokens), true for tokens that count; None if all do.
         """
         rows = len(latents)
-        missing = next((bucket for bucket in self._buckets if bucket >= rows), rows) - rows
+        missing = next((bucket for bucket in self.buckets if bucket >= rows), rows) - rows
         if missing:
             latents, timesteps, embeddings = (
                 _fill(each, missing) for each in (latents, timesteps, embeddings)
             )
             mask = _fill(mask, missing) if mask is not None else None
-        output = self._predict(latents.to(self._dtype), timesteps, embeddings, mask)
+        output = self._predict(latents.to(self._parameter.dtype), timesteps, embeddings, mask)
         # Compiled code writes its next result into the same memory: this copy is needed there.
         return output[:rows].to(torch.float32, copy=True)
 
@@ -60,6 +64,21 @@ class UNetCaller:
         torch._dynamo.config.automatic_dynamic_shapes = False
         self._call = torch.compile(self._unet, fullgraph=True, **options)
 
+    @torch.inference_mode()
+    def warm_up(self, latent_shapes: Sequence[Sequence[int]]) -> None:
+        """Call once for each size: what is compiled for it is compiled now, while nobody waits."""
+        for shape in latent_shapes:
+            self(*self.zeros(2, shape), None)
+
+    def zeros(
+        self, rows: int, latent_shape: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Latents, timesteps and embeddings of a prompt of one chunk, on the UNet's device."""
+        like = {"device": self._parameter.device, "dtype": self._parameter.dtype}
+        latents = torch.zeros(rows, *latent_shape, **like)
+        embeddings = torch.zeros(rows, CHUNK_TOKENS, self._unet.config.cross_attention_dim, **like)
+        return latents, torch.zeros(rows, device=like["device"]), embeddings
+
     def _predict(
         self,
         latents: torch.Tensor,
@@ -67,20 +86,32 @@ class UNetCaller:
         embeddings: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        # Prompts of different lengths need a mask; calls with one would be compiled for each number of rows.
-        if self._call is not self._unet and mask is None:
-            for tensor in (latents, timesteps, embeddings):
-                torch._dynamo.mark_dynamic(tensor, 0)
-            torch._dynamo.mark_dynamic(embeddings, 1)
+        if self._call is not self._unet:
             try:
-                torch.compiler.cudagraph_mark_step_begin()
-                return self._call(latents, timesteps, embeddings, return_dict=False)[0]
+                return self._predict_compiled(latents, timesteps, embeddings, mask)
             except torch.OutOfMemoryError:
                 raise
             except Exception:
                 log.exception("the compiled UNet failed; going on without compilation")
                 self._call = self._unet
         return self._unet(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
+
+    def _predict_compiled(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if mask is None:
+            # Always with one: else a call of prompts of different lengths would be another compilation.
+            mask = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+        for tensor in (latents, timesteps, embeddings, mask):
+            torch._dynamo.mark_dynamic(tensor, 0)
+        for tensor in (embeddings, mask):
+            torch._dynamo.mark_dynamic(tensor, 1)
+        torch.compiler.cudagraph_mark_step_begin()
+        return self._call(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
 
 
 def prepare_for_cuda(pipe: Any, caller: UNetCaller, *, is_compiled: bool) -> None:
@@ -92,32 +123,25 @@ def prepare_for_cuda(pipe: Any, caller: UNetCaller, *, is_compiled: bool) -> Non
         caller.compile(mode="reduce-overhead")
 
 
-def probe_max_rows(caller: UNetCaller, latent_shape: Sequence[int], embedding_shape: Sequence[int]) -> int:
+@torch.inference_mode()
+def probe_max_rows(caller: UNetCaller, latent_shape: Sequence[int]) -> int:
     """How many rows fit on the current CUDA device, from the memory that calls of 2 and of 8 rows take.
 
     Args:
         latent_shape: (4, h, w) of the largest picture on offer.
-        embedding_shape: (tokens, hidden).
     """
     few, many = 2, 8
-    small, large = (_peak_bytes(caller, rows, latent_shape, embedding_shape) for rows in (few, many))
+    small, large = (_peak_bytes(caller, rows, latent_shape) for rows in (few, many))
     per_row = max(1, (large - small) // (many - few))
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info()
     return max(few, int((free * MEMORY_SHARE - small) / per_row) + few)
 
 
-def _peak_bytes(
-    caller: UNetCaller, rows: int, latent_shape: Sequence[int], embedding_shape: Sequence[int]
-) -> int:
+def _peak_bytes(caller: UNetCaller, rows: int, latent_shape: Sequence[int]) -> int:
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    caller(
-        torch.zeros(rows, *latent_shape, device="cuda"),
-        torch.zeros(rows, device="cuda"),
-        torch.zeros(rows, *embedding_shape, device="cuda", dtype=torch.float16),
-        None,
-    )
+    caller(*caller.zeros(rows, latent_shape), None)
     torch.cuda.synchronize()
     return torch.cuda.max_memory_allocated() - before
 

@@ -19,7 +19,9 @@ from PIL import Image as PillowImage
 from engine.models import DEMO_FOLDER, read_model
 from engine.protocol import Assign, Drain, GenerationRequest, Sampler
 from engine.worker.batch import Sample
-from engine.worker.loop import BatchingLoop, Pending
+from engine.worker.interfaces import Pending
+from engine.worker.loading import ModelOptions, load_model
+from engine.worker.loop import BatchingLoop
 from engine.worker.model import DiffusionModel
 from engine.worker.samplers import make_sampler
 from engine.worker.unet import UNetCaller
@@ -242,6 +244,19 @@ def test_a_call_that_ran_out_of_memory_holds_none_of_it_at_its_retry(
     assert sorted(pictures.drawn) == [f"job-{number}" for number in range(5)]
     assert hungry.failures >= 1
     assert hungry.leaks == 0
+
+
+def test_half_precision_draws_nearly_the_same_picture() -> None:
+    """On the CPU, where float32 is at hand for comparison."""
+    request = make_request("1girl, blue hair")
+    pictures: list[Any] = []
+    for dtype in ("float32", "bfloat16"):
+        model = load_model(DEMO_FOLDER, ModelOptions(dtype=dtype))
+        samples = start(model, request)
+        finish(model, samples)
+        pictures += model.decode(samples)()
+    exact, rounded = (picture.astype(np.float32) for picture in pictures)
+    assert 0 < np.abs(exact - rounded).mean() < 8
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -26,8 +26,8 @@ from engine.checkpoints.reading import sha256_of
 from engine.installed import ImportRecord, read_record
 from engine.models import DEMO_FOLDER, SD1_SIZES, read_model
 from engine.protocol import Assign
-from engine.worker.loop import Pixels
-from engine.worker.model import DiffusionModel, ModelOptions
+from engine.worker.interfaces import Pixels
+from engine.worker.loading import ModelOptions, load_model
 from tests.fixtures.checkpoints import (
     Weights,
     components,
@@ -66,7 +66,7 @@ def left_behind(tmp_path: Path) -> list[str]:
 
 
 def draw(folder: Path) -> Pixels:
-    model = DiffusionModel.load(folder, ModelOptions())
+    model = load_model(folder, ModelOptions())
     [sample] = model.start(Assign("job", make_request("1girl, blue hair")))
     while sample.done < 1:
         model.step([sample])

@@ -25,7 +25,8 @@ from hypothesis.stateful import (
 
 from engine.protocol import Assign, Cancel, Drain, ModelCard
 from engine.worker import loop as loop_module
-from engine.worker.loop import BatchingLoop, OutOfMemory, Pending, Pixels, Sample
+from engine.worker.interfaces import OutOfMemory, Pending, Pixels, Sample
+from engine.worker.loop import BatchingLoop
 from tests.fixtures.engine import make_request
 
 MAX_BATCH_SIZE = 4
@@ -91,6 +92,8 @@ class ToyModel:
     def decode(self, samples: Sequence[ToySample]) -> Pending:
         self._check(samples)
         assert all(sample.done >= 1 for sample in samples), "decoded before it was done"
+        if len(samples) > self.memory:
+            raise OutOfMemory(f"{len(samples)} pictures")
         if any(sample.fault == "decode" for sample in samples):
             raise OutOfMemory("decode, as asked")
         return lambda: [PICTURE] * len(samples)

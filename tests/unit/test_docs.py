@@ -96,7 +96,15 @@ def test_a_documented_meaning_has_the_limits(variable: str) -> None:
 
 def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    samples = {str: "text", int: "7", bool: "true", Path: "folder", "log_level": "DEBUG", "compile": "off"}
+    samples = {
+        str: "text",
+        int: "7",
+        bool: "true",
+        Path: "folder",
+        "log_level": "DEBUG",
+        "compile": "off",
+        "dtype": "float16",
+    }
     for variable, (name, field) in VARIABLES.items():
         kinds = (field.annotation, *get_args(field.annotation))
         sample = samples.get(name) or next((samples[kind] for kind in kinds if kind in samples), "text")
