@@ -1,7 +1,7 @@
 """A picture of step-level batching: when each of a few requests waits, is drawn and is done, in two ways.
 
 `python -m benchmarks.batching_plot docs/images/batching.png` serves the same random arrivals with the
-worker's own loop, and in batches that nobody joins, on one CPU core with a tiny UNet; see `benchmarks.batching`.
+worker's own loop, and in batches that nobody joins, on one CPU core with a tiny UNet (`benchmarks.batching`).
 """
 
 from __future__ import annotations
