@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import Attention
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,9 @@ class UNetCaller:
         self.buckets = buckets
         """Numbers of rows, ascending, to which calls are filled up."""
         self._unet = unet
-        self._call = unet
+        self._heads = _heads_of(unet)
+        self._call = self._forward
+        self._is_compiled = False
         self._parameter = next(unet.parameters())
 
     def __call__(
@@ -62,7 +65,8 @@ class UNetCaller:
         Each size of picture is compiled on its own: code for any size is slower than code for one.
         """
         torch._dynamo.config.automatic_dynamic_shapes = False
-        self._call = torch.compile(self._unet, fullgraph=True, **options)
+        self._call = torch.compile(self._forward, fullgraph=True, **options)
+        self._is_compiled = True
 
     @torch.inference_mode()
     def warm_up(self, latent_shapes: Sequence[Sequence[int]]) -> None:
@@ -86,15 +90,15 @@ class UNetCaller:
         embeddings: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        if self._call is not self._unet:
+        if self._is_compiled:
             try:
                 return self._predict_compiled(latents, timesteps, embeddings, mask)
             except torch.OutOfMemoryError:
                 raise
             except Exception:
                 log.exception("the compiled UNet failed; going on without compilation")
-                self._call = self._unet
-        return self._unet(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
+                self._is_compiled = False
+        return self._forward(latents, timesteps, embeddings, mask)
 
     def _predict_compiled(
         self,
@@ -111,7 +115,26 @@ class UNetCaller:
         for tensor in (embeddings, mask):
             torch._dynamo.mark_dynamic(tensor, 1)
         torch.compiler.cudagraph_mark_step_begin()
-        return self._call(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
+        return self._call(latents, timesteps, embeddings, mask)
+
+    def _forward(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if mask is not None:
+            # diffusers would repeat it for the heads itself, in a way that ties compiled code to one number
+            # of rows in some versions of torch.
+            mask = mask[:, None].expand(-1, self._heads, -1).flatten(0, 1)
+        return self._unet(latents, timesteps, embeddings, encoder_attention_mask=mask, return_dict=False)[0]
+
+
+def _heads_of(unet: Any) -> int:
+    """The number of attention heads, which is the same in all blocks of an SD v1 UNet."""
+    [heads] = {module.heads for module in unet.modules() if isinstance(module, Attention)}
+    return heads
 
 
 def prepare_for_cuda(pipe: Any, caller: UNetCaller, *, is_compiled: bool) -> None:
