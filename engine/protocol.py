@@ -121,10 +121,16 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
 
 
 class EngineReady(msgspec.Struct, frozen=True, tag=True):
-    """At least one worker can draw."""
+    """A worker has loaded the model. Sent again whenever one comes, goes or is given up.
+
+    `devices` are those that can draw now, one entry per worker; none while all of them are being started
+    again. `starting` are those that load the model, and `given_up` says why others never will.
+    """
 
     model: ModelCard
     devices: list[str]
+    starting: list[str] = []
+    given_up: dict[str, str] = {}
 
 
 class EngineUnavailable(msgspec.Struct, frozen=True, tag=True):

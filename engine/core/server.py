@@ -21,7 +21,9 @@ from engine.protocol import (
     BotToEngine,
     Cancel,
     Drain,
+    EngineReady,
     EngineToBot,
+    ModelCard,
     Submit,
     WorkerJobEvent,
     WorkerReady,
@@ -59,6 +61,8 @@ class EngineCore:
         self._workers: list[Worker] = []
         self._running: list[asyncio.Task[None]] = []
         self._position_timer: asyncio.TimerHandle | None = None
+        self._card: ModelCard | None = None
+        self._told: EngineReady | None = None
         self._channel: Channel[BotToEngine, EngineToBot]
         self._dispatcher: Dispatcher
 
@@ -142,11 +146,25 @@ class EngineCore:
         self._position_timer = None
         self._dispatcher.announce()
 
+    def _tell_devices(self) -> None:
+        """Tell the bot who can draw, where that has changed."""
+        devices = [worker.device for worker in self._workers if worker.is_ready]
+        starting = [worker.device for worker in self._workers if worker.is_starting]
+        given_up = {each.device: each.unavailable_reason for each in self._workers if each.unavailable_reason}
+        if self._card is None or not (devices or starting):
+            return  # nobody could draw yet, or nobody ever will, which is for `become_unavailable` to tell
+        ready = EngineReady(self._card, devices, starting, given_up)
+        if ready != self._told:
+            self._told = ready
+            self._channel.send(ready)
+
     # --- what the workers say (PoolListener) ---
 
     def worker_ready(self, worker: Worker, ready: WorkerReady) -> None:
         """A worker loaded the model."""
         log.info("worker %s is ready", worker.device)
+        self._card = ready.model
+        self._tell_devices()
         self._dispatcher.worker_ready(worker, ready)
 
     def worker_event(self, worker: Worker, event: WorkerJobEvent) -> None:
@@ -156,6 +174,7 @@ class EngineCore:
 
     def worker_lost(self, worker: Worker) -> None:
         """The process of a worker has ended."""
+        self._tell_devices()
         self._dispatcher.worker_lost(worker)
         self._announce_soon()
 
@@ -165,5 +184,6 @@ class EngineCore:
         others = [each.device for each in self._workers if not each.unavailable_reason]
         if others:
             log.warning("the engine goes on without %s, with %s", worker.device, ", ".join(others))
+            self._tell_devices()
         else:
             self._dispatcher.become_unavailable(worker.unavailable_reason)
