@@ -117,6 +117,10 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """Finish and exit: the bot is going away on purpose. Also core → worker."""
 
 
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Answered by `Pong` at once, whatever else there is to do: a core that does not answer hangs."""
+
+
 # --- engine core → bot ------------------------------------------------------------------------------
 
 
@@ -137,6 +141,10 @@ class EngineUnavailable(msgspec.Struct, frozen=True, tag=True):
     """No worker can draw, and none will without the operator: `reason` is one sentence for the log."""
 
     reason: str
+
+
+class Pong(msgspec.Struct, frozen=True, tag=True):
+    """The core lives."""
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
@@ -217,10 +225,10 @@ class WorkerUnavailable(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-BotToEngine = Submit | Cancel | Drain
+BotToEngine = Submit | Cancel | Drain | Ping
 TerminalEvent = Finished | Failed | Cancelled
 JobEvent = Accepted | Queued | Progress | Preview | Finished | Failed | Cancelled
-EngineToBot = EngineReady | EngineUnavailable | JobEvent
+EngineToBot = EngineReady | EngineUnavailable | Pong | JobEvent
 CoreToWorker = Assign | Cancel | Drain
 WorkerJobEvent = Progress | Preview | Finished | Failed | Cancelled
 WorkerToCore = WorkerReady | WorkerUnavailable | WorkerJobEvent

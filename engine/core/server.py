@@ -24,6 +24,8 @@ from engine.protocol import (
     EngineReady,
     EngineToBot,
     ModelCard,
+    Ping,
+    Pong,
     Submit,
     WorkerJobEvent,
     WorkerReady,
@@ -65,6 +67,7 @@ class EngineCore:
         self._told: EngineReady | None = None
         self._channel: Channel[BotToEngine, EngineToBot]
         self._dispatcher: Dispatcher
+        self._starting: asyncio.Task[None]
 
     async def serve(self, sock: socket.socket) -> None:
         """Work until the bot drains the engine or closes the connection."""
@@ -76,8 +79,11 @@ class EngineCore:
         # From a bot that will not wait for a worker that hangs.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
         try:
-            await self._start_workers()
-            await self._receive()
+            async with asyncio.TaskGroup() as tasks:
+                # Asking for the devices may take long, and the bot must not wait for its answers meanwhile.
+                self._starting = tasks.create_task(self._start_workers())
+                await self._receive()
+                self._starting.cancel()
         finally:
             for worker in self._workers:
                 worker.drain()  # or it would be started again
@@ -119,6 +125,8 @@ class EngineCore:
                         self._dispatcher.submit(message)
                     case Cancel(job_id):
                         self._dispatcher.cancel(job_id)
+                    case Ping():
+                        self._channel.send(Pong())
                     case Drain():
                         await self._drain()
                         return
@@ -130,6 +138,7 @@ class EngineCore:
 
     async def _drain(self) -> None:
         self._dispatcher.drain()
+        self._starting.cancel()
         for worker in self._workers:
             worker.drain()
         if self._running:
