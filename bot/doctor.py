@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from bot.database.session import Database, NoDatabase, head_revision, is_known
 from bot.errors import OperatorError
 from bot.settings import Settings
-from engine.client import EngineClient
+from engine.client import EngineClient, EngineStatus
 from engine.models import ModelError, find_model, read_model
 from engine.protocol import EngineReady, EngineUnavailable
 
@@ -118,16 +119,31 @@ async def _engine(settings: Settings) -> Finding:
         engine = EngineClient(find_model(settings.model, settings.models_dir), devices=settings.devices)
         await engine.start()
         try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                status = await engine.wait_settled()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_SECONDS):
+                    await engine.wait_until(_has_heard_of_all_devices)
+            status = engine.status
         finally:
             await engine.close()
-    except (TimeoutError, OSError, OperatorError) as error:
-        return Finding("Engine", False, f"did not start: {error or 'it took too long'}")
+    except (OSError, OperatorError) as error:
+        return Finding("Engine", False, f"did not start: {error}")
     match status:
-        case EngineReady(card, devices):
-            return Finding("Engine", True, f"loads {card.name} ({card.hash}) on {', '.join(devices)}")
+        case EngineReady():
+            return _devices(status)
         case EngineUnavailable(reason):
             return Finding("Engine", False, reason)
         case _:
-            return Finding("Engine", False, "did not start")
+            return Finding("Engine", False, "did not start: it took too long")
+
+
+def _has_heard_of_all_devices(status: EngineStatus) -> bool:
+    return isinstance(status, EngineUnavailable) or (isinstance(status, EngineReady) and not status.starting)
+
+
+def _devices(ready: EngineReady) -> Finding:
+    """Where it loads, and then each device that was asked for and does not draw."""
+    parts = [f"loads {ready.model.name} ({ready.model.hash}) on {', '.join(ready.devices) or 'no device'}"]
+    if ready.starting:
+        parts.append(f"{', '.join(ready.starting)} did not get ready in {LOAD_SECONDS:.0f} s")
+    parts += [f"{device} cannot be used ({reason})" for device, reason in ready.given_up.items()]
+    return Finding("Engine", len(parts) == 1, "; ".join(parts))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.heartbeat import Heartbeat
 from engine.protocol import (
     Accepted,
     BotToEngine,
@@ -29,6 +30,8 @@ from engine.protocol import (
     GenerationRequest,
     JobEvent,
     ModelCard,
+    Ping,
+    Pong,
     Submit,
     TerminalEvent,
 )
@@ -229,30 +232,45 @@ class EngineClient:
         except OSError:
             log.exception("the engine could not be started")
             return False
-        for job_id, job in self._jobs.items():
-            channel.send(job.submit)
-            if job.cancelled:
-                channel.send(Cancel(job_id))
-        if self._closing.is_set():
-            channel.send(Drain())  # `close` came while the process was being started
+        self._greet(channel)
         self._channel = channel
+        heartbeat = Heartbeat(lambda: channel.send(Ping()))
+        watching = asyncio.create_task(self._watch(self._process, heartbeat))
         try:
             async for message in channel:
+                heartbeat.heard()
                 if isinstance(message, (EngineReady, EngineUnavailable)):
                     has_settled = True
                     await self._set_status(message)
-                else:
+                elif not isinstance(message, Pong):
                     self._pass_on(message)
         except FrameError as error:
             log.error("the engine sent garbage (%s); replacing it", error)
             if self._process.returncode is None:
                 self._process.kill()
         finally:
+            watching.cancel()
             self._channel = None
             await channel.close()
             await stop(self._process, grace=2)
             self._process = None
         return has_settled
+
+    def _greet(self, channel: Channel[EngineToBot, BotToEngine]) -> None:
+        """Tell a new engine what is known already."""
+        for job_id, job in self._jobs.items():
+            channel.send(job.submit)
+            if job.cancelled:
+                channel.send(Cancel(job_id))
+        if self._closing.is_set():
+            channel.send(Drain())  # `close` came while the process was being started
+
+    async def _watch(self, process: asyncio.subprocess.Process, heartbeat: Heartbeat) -> None:
+        """Kill an engine that hangs. For one that is asked to end `close` has its own limit."""
+        await heartbeat.lost()
+        if not self._closing.is_set() and process.returncode is None:
+            log.error("the engine hangs: it does not answer; replacing it")
+            process.kill()
 
     def _pass_on(self, event: JobEvent) -> None:
         job = self._jobs.get(event.job_id)

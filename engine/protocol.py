@@ -117,20 +117,34 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     """Finish and exit: the bot is going away on purpose. Also core → worker."""
 
 
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Answered by `Pong` at once, whatever else there is to do: a core that does not answer hangs."""
+
+
 # --- engine core → bot ------------------------------------------------------------------------------
 
 
 class EngineReady(msgspec.Struct, frozen=True, tag=True):
-    """At least one worker can draw."""
+    """A worker has loaded the model. Sent again whenever one comes, goes or is given up.
+
+    `devices` are those that can draw now, one entry per worker; none while all of them are being started
+    again. `starting` are those that load the model, and `given_up` says why others never will.
+    """
 
     model: ModelCard
     devices: list[str]
+    starting: list[str] = []
+    given_up: dict[str, str] = {}
 
 
 class EngineUnavailable(msgspec.Struct, frozen=True, tag=True):
     """No worker can draw, and none will without the operator: `reason` is one sentence for the log."""
 
     reason: str
+
+
+class Pong(msgspec.Struct, frozen=True, tag=True):
+    """The core lives."""
 
 
 class Accepted(msgspec.Struct, frozen=True, tag=True):
@@ -211,10 +225,10 @@ class WorkerUnavailable(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-BotToEngine = Submit | Cancel | Drain
+BotToEngine = Submit | Cancel | Drain | Ping
 TerminalEvent = Finished | Failed | Cancelled
 JobEvent = Accepted | Queued | Progress | Preview | Finished | Failed | Cancelled
-EngineToBot = EngineReady | EngineUnavailable | JobEvent
+EngineToBot = EngineReady | EngineUnavailable | Pong | JobEvent
 CoreToWorker = Assign | Cancel | Drain
 WorkerJobEvent = Progress | Preview | Finished | Failed | Cancelled
 WorkerToCore = WorkerReady | WorkerUnavailable | WorkerJobEvent

@@ -10,6 +10,9 @@ from pathlib import Path
 
 _DEVICE = re.compile(r"(cpu|cuda:[0-9]+)(?:\*([1-9][0-9]?))?")
 
+DRIVERS = [Path("/dev/nvidiactl"), Path("/dev/dxg")]
+"""One of them is there where a CUDA device can be."""
+
 
 class DeviceError(Exception):
     """The setting cannot be understood; the message is one sentence for the operator."""
@@ -38,7 +41,7 @@ async def find_devices(setting: str) -> list[str]:
     if setting.strip() != "auto":
         return parse_devices(setting)
     # Asking torch takes seconds; where there is no driver at all the answer is known.
-    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+    if not any(path.exists() for path in DRIVERS):
         return ["cpu"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-c"),
@@ -46,7 +49,12 @@ async def find_devices(setting: str) -> list[str]:
         stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # nobody waits for the answer any more
+            process.kill()
+            await process.wait()
     last_line = output.decode(errors="replace").strip().rpartition("\n")[2]
     count = int(last_line) if last_line.isdigit() else 0
     return [f"cuda:{index}" for index in range(count)] or ["cpu"]

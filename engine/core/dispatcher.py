@@ -21,7 +21,6 @@ from engine.protocol import (
     Assign,
     Cancel,
     Cancelled,
-    EngineReady,
     EngineToBot,
     EngineUnavailable,
     Failed,
@@ -134,8 +133,6 @@ class Dispatcher:
         """A worker has loaded the model."""
         load = self._loads.setdefault(worker, WorkerLoad(worker))
         load.card, load.max_batch_size = ready.model, ready.max_batch_size
-        devices = [each.handle.device for each in self._loads.values() if each.is_ready]
-        self._send(EngineReady(ready.model, devices))
         self._place(self._clock())
 
     def worker_event(self, worker: WorkerHandle, event: WorkerJobEvent) -> None:

@@ -111,10 +111,15 @@ class Worker:
         self.unavailable_reason = ""
         self._command = command
         self._watchdog = Watchdog(device, step_timeout)
-        self._is_ready = False
+        self.is_ready = False
         self._draining = False
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel[WorkerToCore, CoreToWorker] | None = None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether it may be ready later."""
+        return not (self.is_ready or self._draining or self.unavailable_reason)
 
     def send(self, message: CoreToWorker) -> None:
         """Send to the running process, if there is one."""
@@ -158,7 +163,7 @@ class Worker:
             self.kill()
         finally:
             self._watchdog.stop()
-            was_ready, self._is_ready = self._is_ready, False
+            was_ready, self.is_ready = self.is_ready, False
             channel, self._channel = self._channel, None
             await channel.close()
             # A worker that closed its socket exits by itself; one that does not is stuck.
@@ -169,7 +174,7 @@ class Worker:
     def _take(self, message: WorkerToCore, listener: PoolListener) -> None:
         match message:
             case WorkerReady():
-                self._is_ready = True
+                self.is_ready = True
                 listener.worker_ready(self, message)
             case WorkerUnavailable(reason):
                 self.unavailable_reason = reason
@@ -179,7 +184,7 @@ class Worker:
     def drain(self) -> None:
         """Let the process end; it draws what it was assigned first. One that still loads just ends."""
         self._draining = True
-        if not self._is_ready:
+        if not self.is_ready:
             self.kill()
         self.send(Drain())
 

@@ -21,7 +21,11 @@ from engine.protocol import (
     BotToEngine,
     Cancel,
     Drain,
+    EngineReady,
     EngineToBot,
+    ModelCard,
+    Ping,
+    Pong,
     Submit,
     WorkerJobEvent,
     WorkerReady,
@@ -60,8 +64,11 @@ class EngineCore:
         self._workers: list[Worker] = []
         self._running: list[asyncio.Task[None]] = []
         self._position_timer: asyncio.TimerHandle | None = None
+        self._card: ModelCard | None = None
+        self._told: EngineReady | None = None
         self._channel: Channel[BotToEngine, EngineToBot]
         self._dispatcher: Dispatcher
+        self._starting: asyncio.Task[None]
 
     async def serve(self, sock: socket.socket) -> None:
         """Work until the bot drains the engine or closes the connection."""
@@ -73,8 +80,11 @@ class EngineCore:
         # From a bot that will not wait for a worker that hangs.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
         try:
-            await self._start_workers()
-            await self._receive()
+            async with asyncio.TaskGroup() as tasks:
+                # Asking for the devices may take long, and the bot must not wait for its answers meanwhile.
+                self._starting = tasks.create_task(self._start_workers())
+                await self._receive()
+                self._starting.cancel()
         finally:
             for worker in self._workers:
                 worker.drain()  # or it would be started again
@@ -117,6 +127,8 @@ class EngineCore:
                         self._dispatcher.submit(message)
                     case Cancel(job_id):
                         self._dispatcher.cancel(job_id)
+                    case Ping():
+                        self._channel.send(Pong())
                     case Drain():
                         await self._drain()
                         return
@@ -128,6 +140,7 @@ class EngineCore:
 
     async def _drain(self) -> None:
         self._dispatcher.drain()
+        self._starting.cancel()
         for worker in self._workers:
             worker.drain()
         if self._running:
@@ -144,11 +157,25 @@ class EngineCore:
         self._position_timer = None
         self._dispatcher.announce()
 
+    def _tell_devices(self) -> None:
+        """Tell the bot who can draw, where that has changed."""
+        devices = [worker.device for worker in self._workers if worker.is_ready]
+        starting = [worker.device for worker in self._workers if worker.is_starting]
+        given_up = {each.device: each.unavailable_reason for each in self._workers if each.unavailable_reason}
+        if self._card is None or not (devices or starting):
+            return  # nobody could draw yet, or nobody ever will, which is for `become_unavailable` to tell
+        ready = EngineReady(self._card, devices, starting, given_up)
+        if ready != self._told:
+            self._told = ready
+            self._channel.send(ready)
+
     # --- what the workers say (PoolListener) ---
 
     def worker_ready(self, worker: Worker, ready: WorkerReady) -> None:
         """A worker loaded the model."""
         log.info("worker %s is ready", worker.device)
+        self._card = ready.model
+        self._tell_devices()
         self._dispatcher.worker_ready(worker, ready)
 
     def worker_event(self, worker: Worker, event: WorkerJobEvent) -> None:
@@ -158,6 +185,7 @@ class EngineCore:
 
     def worker_lost(self, worker: Worker) -> None:
         """The process of a worker has ended."""
+        self._tell_devices()
         self._dispatcher.worker_lost(worker)
         self._announce_soon()
 
@@ -167,5 +195,6 @@ class EngineCore:
         others = [each.device for each in self._workers if not each.unavailable_reason]
         if others:
             log.warning("the engine goes on without %s, with %s", worker.device, ", ".join(others))
+            self._tell_devices()
         else:
             self._dispatcher.become_unavailable(worker.unavailable_reason)

@@ -2,6 +2,10 @@
 
 The event loop only moves messages; the device thread runs the batching loop; a few encoder threads wait for
 pictures to come off the device and make PNG files of them meanwhile.
+
+The threads hear of an end later than the core does, which may assign a job of the same id by then. So they
+know each job by a key of its own, and what they say of one that has ended is for nobody. Ids are only in
+messages from and to the core.
 """
 
 from __future__ import annotations
@@ -15,11 +19,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import msgspec
+
 from engine.protocol import (
     Assign,
     Cancel,
     Cancelled,
     CoreToWorker,
+    Drain,
     Failed,
     Finished,
     GenerationRequest,
@@ -44,6 +51,7 @@ ENCODER_THREADS = 4
 
 @dataclass
 class _Job:
+    job_id: str
     request: GenerationRequest
     started: float = field(default_factory=time.monotonic)
     images: dict[int, Image] = field(default_factory=dict[int, Image])
@@ -55,6 +63,10 @@ class WorkerServer:
     def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
         self._jobs: dict[str, _Job] = {}
+        """By their keys."""
+        self._keys: dict[str, str] = {}
+        """By the jobs' ids."""
+        self._assigned = 0
         self._early: list[CoreToWorker] = []
         self._batching: BatchingLoop | None = None
         self._device_thread = ThreadPoolExecutor(1, "device")
@@ -94,19 +106,34 @@ class WorkerServer:
     async def _receive(self) -> None:
         try:
             async for message in self._channel:
-                if isinstance(message, Assign):
-                    self._jobs[message.job_id] = _Job(message.request)
-                if self._batching is None:
-                    self._early.append(message)
-                else:
-                    self._batching.post(message)
+                match message:
+                    case Assign(job_id, request):
+                        self._post(Assign(self._add(job_id, request), request))
+                    case Cancel(job_id):
+                        if (key := self._keys.get(job_id)) is not None:
+                            self._post(Cancel(key))
+                    case Drain():
+                        self._post(message)
         except FrameError:
             log.exception("the engine core sent garbage")
         # The core is dead. The device thread may be in the middle of a long call that nobody can
         # interrupt and nobody wants any more.
         os._exit(0)
 
-    # --- what the batching loop says, on the device thread ---
+    def _add(self, job_id: str, request: GenerationRequest) -> str:
+        """Note a job that was assigned; its key, in which its id can still be found in a log."""
+        self._assigned += 1
+        key = self._keys[job_id] = f"{job_id}#{self._assigned}"
+        self._jobs[key] = _Job(job_id, request)
+        return key
+
+    def _post(self, message: CoreToWorker) -> None:
+        if self._batching is None:
+            self._early.append(message)
+        else:
+            self._batching.post(message)
+
+    # --- what the batching loop says, on the device thread; its job ids are keys ---
 
     def on_step(self, job_id: str, step: int, num_steps: int) -> None:
         """A step of a job is done."""
@@ -163,29 +190,31 @@ class WorkerServer:
 
     # --- on the event loop ---
 
-    def _collect(self, job_id: str, index: int, image: Image) -> None:
-        job = self._jobs.get(job_id)
+    def _collect(self, key: str, index: int, image: Image) -> None:
+        job = self._jobs.get(key)
         if job is None:
             return
         job.images[index] = image
         if len(job.images) == job.request.num_images_per_prompt:
             images = [job.images[index] for index in range(len(job.images))]
-            self._end_now(Finished(job_id, images, time.monotonic() - job.started))
+            self._end_now(Finished(key, images, time.monotonic() - job.started))
 
     def _send(self, message: Progress | Preview) -> None:
         self._loop.call_soon_threadsafe(self._send_if_running, message)
 
     def _send_if_running(self, message: Progress | Preview) -> None:
-        if message.job_id in self._jobs:
-            self._channel.send(message)
+        if (job := self._jobs.get(message.job_id)) is not None:
+            self._channel.send(msgspec.structs.replace(message, job_id=job.job_id))
 
     def _end(self, event: TerminalEvent) -> None:
         self._loop.call_soon_threadsafe(self._end_now, event)
 
     def _end_now(self, event: TerminalEvent) -> None:
         """The only place where a job of this worker ends; what comes after that is not sent."""
-        if self._jobs.pop(event.job_id, None) is None:
+        job = self._jobs.pop(event.job_id, None)
+        if job is None:
             return
-        self._channel.send(event)
+        self._keys.pop(job.job_id, None)
+        self._channel.send(msgspec.structs.replace(event, job_id=job.job_id))
         if isinstance(event, Failed) and self._batching is not None:
             self._batching.post(Cancel(event.job_id))  # its other pictures are for nobody

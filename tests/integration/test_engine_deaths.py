@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -39,6 +37,7 @@ from tests.fixtures.engine import (
     running_engine,
     worker_environment,
 )
+from tests.fixtures.odd_client import odd_engine
 from tests.fixtures.odd_engine import ODDITIES
 
 STEP_TIMEOUT = 3.0
@@ -257,26 +256,6 @@ async def test_a_job_left_while_there_is_no_engine_is_not_drawn_later(tmp_path: 
         await job.abandon()
         # The gate stays shut: this finishes only if the slow job is not on the only worker.
         assert await engine.submit("a cat").pictures()
-
-
-class OddClient(EngineClient):
-    """An EngineClient whose engine is another program."""
-
-    def __init__(self, *command: str) -> None:
-        super().__init__(DEMO_FOLDER)
-        self._command = [sys.executable, *command]
-
-
-@asynccontextmanager
-async def odd_engine(folder: Path, *command: str) -> AsyncGenerator[Engine]:
-    """An engine that is another program, run by Python with these arguments."""
-    with worker_environment(folder) as gate:
-        engine = Engine(OddClient(*command), gate)
-        await engine.client.start()
-        try:
-            yield engine
-        finally:
-            await engine.close()
 
 
 @pytest.mark.parametrize("oddity", ODDITIES)
