@@ -9,8 +9,8 @@ then on. Two things differ from the textbook, where a job waits until its user h
 - Rounds in which all are in debt take no time: a user's place in the heap is the round in which the debt is
   paid off. Placing costs O(log users).
 
-A user's state goes with the last waiting job. A debt is forgotten then: it only ever decides between users
-who both wait.
+A user's debt outlives the last waiting job, until it is paid off or nobody waits any more: else whoever has
+always just one job waiting would never owe anything.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class FairQueue:
     def __init__(self) -> None:
         self._returned: deque[Job] = deque()
         self._users: dict[str, _User] = {}
+        self._debts: dict[str, float] = {}
+        """Of users without a waiting job: the rounds in which they are paid off."""
         self._turns: list[tuple[float, int, _User]] = []
         self._round = 0.0
         self._order = count()
@@ -71,11 +73,17 @@ class FairQueue:
         """What the heap holds; a little more than its users."""
         return len(self._turns)
 
+    @property
+    def debts(self) -> int:
+        """How many users without a waiting job owe something."""
+        return len(self._debts)
+
     def add(self, job: Job, now: float) -> None:
         """A job starts to wait, behind the others of its user."""
         user = self._users.get(job.user)
         if user is None:
-            user = self._users[job.user] = _User(job.user, now, self._round, next(self._order))
+            round_ = max(self._round, self._debts.pop(job.user, 0.0))
+            user = self._users[job.user] = _User(job.user, now, round_, next(self._order))
             self._push(user)
         user.jobs.append(job)
         self._length += 1
@@ -171,9 +179,17 @@ class FairQueue:
         _, order, user = turn
         return user.order == order and self._users.get(user.name) is user
 
+    def _remember_debt(self, user: _User) -> None:
+        if len(self._debts) > 2 * len(self._users) + 16:
+            self._debts = {name: debt for name, debt in self._debts.items() if debt > self._round}
+        self._debts[user.name] = user.round
+
     def _forget_if_done(self, user: _User | None) -> None:
         if user is not None and not user.jobs and self._users.get(user.name) is user:
             del self._users[user.name]
+            if user.round > self._round:
+                self._remember_debt(user)
         if not self._users:
             self._turns.clear()
+            self._debts.clear()
             self._round = 0.0

@@ -89,6 +89,44 @@ def test_weights_give_shares(weights: list[int], cost: int) -> None:
         assert abs(counts[f"user{number}"] - 10 * weight) <= len(weights)
 
 
+@given(
+    large=st.integers(1, 20),
+    small=st.integers(1, 3),
+    members=st.integers(1, 4),
+    weight=st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_who_has_always_one_job_waiting_gets_no_more_than_who_queues_all(
+    large: int, small: int, members: int, weight: float
+) -> None:
+    """A user who comes back for more as soon as a job is placed still owes for it."""
+    queue = FairQueue()
+    for member in range(members):
+        fill(queue, f"member{member}", [small] * 200)
+    queue.add(make_job("first", "B", images=large, weight=weight), 0.0)
+    served: Counter[str] = Counter()
+    for turn in range(150):
+        job = serve(queue)
+        served[job.user] += round(job.cost)
+        if job.user == "B":
+            queue.add(make_job(f"next{turn}", "B", images=large, weight=weight), 0.0)
+    picture = step_work(make_request())
+    share = served["B"] / weight - min(served[f"member{member}"] for member in range(members))
+    assert share <= (large / weight + small) * picture
+
+
+@given(st.lists(st.tuples(st.sampled_from("ABCDEFGH"), COSTS), max_size=80))
+def test_debts_are_kept_while_somebody_waits_and_no_longer(wishes: list[tuple[str, int]]) -> None:
+    queue = FairQueue()
+    (patient,) = fill(queue, "patient", [1])
+    queue.first(0.0)
+    for number, (user, images) in enumerate(wishes):
+        queue.add(make_job(f"job{number}", user, images=images), 0.0)
+        queue.take(next(job for job in queue if job.user == user), 0.0)
+        assert queue.debts <= len({name for name, _ in wishes[: number + 1]})
+    queue.remove(patient)
+    assert queue.debts == 0
+
+
 def test_a_large_job_is_paid_for_afterwards() -> None:
     queue = FairQueue()
     fill(queue, "large", [4] * 3)
