@@ -80,7 +80,7 @@ def pull(known: str, request: ImportRequest, downloads: Path, bars: Bars) -> Pat
     model, vae = KNOWN[known]
     wanted = [file for file in (model, vae) if file is not None]
     offers = [_ask(file, known) for file in wanted]
-    check_space(downloads, sum(offer.size for offer in offers))
+    check_space(downloads, sum(_left_to_fetch(offer, downloads) for offer in offers))
     paths = [_fetch(offer, downloads, known, bars) for offer in offers]
     origins = {
         path: Origin(offer.wanted.repo, offer.commit, offer.sha256)
@@ -110,12 +110,23 @@ def _ask(wanted: HubFile, known: str) -> Offer:
     return Offer(wanted, commit, sha256, size, hf_hub_url(wanted.repo, wanted.file, revision=commit))
 
 
+def _places(offer: Offer, downloads: Path) -> tuple[Path, Path]:
+    """Where the whole file will be, and where it is while it is fetched."""
+    path = downloads / offer.sha256 / offer.wanted.file
+    return path, path.with_name(f"{path.name}.incomplete")
+
+
+def _left_to_fetch(offer: Offer, downloads: Path) -> int:
+    """Bytes that the disk still has to take; what an earlier attempt has left is there already."""
+    there = next((place.stat().st_size for place in _places(offer, downloads) if place.exists()), 0)
+    return offer.size - there if there <= offer.size else offer.size
+
+
 def _fetch(offer: Offer, downloads: Path, known: str, bars: Bars) -> Path:
     """The file, whole and with the right sha256; what an earlier attempt has left is gone on with."""
-    folder = downloads / offer.sha256
+    path, partial = _places(offer, downloads)
     make_folder(downloads)
-    folder.mkdir(exist_ok=True)
-    path, partial = folder / offer.wanted.file, folder / f"{offer.wanted.file}.incomplete"
+    path.parent.mkdir(exist_ok=True)
     if not path.exists():
         with partial.open("ab") as stream:
             _lock(stream, offer)
@@ -128,7 +139,7 @@ def _fetch(offer: Offer, downloads: Path, known: str, bars: Bars) -> Path:
     with bars.step(f"sha256 of {offer.wanted.file}", offer.size) as advance:
         found = sha256_of(path, advance)
     if found != offer.sha256:
-        shutil.rmtree(folder)
+        shutil.rmtree(path.parent)
         raise CannotNow(
             f"{offer.wanted.file} arrived with a wrong checksum ({found[:12]}… and not {offer.sha256[:12]}…) "
             "and was deleted: try again."

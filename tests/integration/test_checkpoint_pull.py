@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ import pytest
 from huggingface_hub import constants
 
 from engine.checkpoints import hub as pulling
+from engine.checkpoints import staging
 from engine.checkpoints.errors import CannotNow, CheckpointError
 from engine.checkpoints.hub import KNOWN, pull
 from engine.checkpoints.importing import ImportRequest
@@ -99,6 +101,44 @@ async def test_a_later_pull_goes_on_where_an_earlier_one_failed(tmp_path: Path, 
     assert hub.ranges[-1] == f"bytes={2 * CHUNK}-"
     assert read_record(folder) is not None
     assert downloads(tmp_path) == {}
+
+
+async def test_what_was_fetched_already_needs_no_room_a_second_time(
+    tmp_path: Path, hub: LoopbackHub, checkpoint: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def free(needed: int) -> None:
+        usage = shutil._ntuple_diskusage(10**12, 0, needed + staging.MARGIN)
+        monkeypatch.setattr(staging.shutil, "disk_usage", lambda _path: usage)
+
+    free(len(checkpoint) - 1)
+    with pytest.raises(CannotNow, match=r"are needed at .*downloads"):
+        await pull_here(tmp_path)
+    assert hub.ranges == []
+    free(len(checkpoint))
+    hub.cut_after, hub.broken_after_cut = CHUNK, True
+    with pytest.raises(CannotNow, match="pull again"):
+        await pull_here(tmp_path)
+    hub.broken_after_cut = False
+    free(len(checkpoint) - CHUNK - 1)
+    with pytest.raises(CannotNow, match=r"are needed at .*downloads"):
+        await pull_here(tmp_path)
+    free(len(checkpoint) - CHUNK)
+    await pull_here(tmp_path)
+    assert hub.ranges[-1] == f"bytes={CHUNK}-"
+
+
+async def test_a_file_that_was_fetched_whole_needs_no_room(
+    tmp_path: Path, hub: LoopbackHub, checkpoint: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "downloads" / hashlib.sha256(checkpoint).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "trinart2_step115000.ckpt").write_bytes(checkpoint)
+    enough_for_the_import = staging.MARGIN + len(checkpoint) // 2 + CHUNK // 2
+    usage = shutil._ntuple_diskusage(10**12, 0, enough_for_the_import)
+    assert usage.free < staging.MARGIN + len(checkpoint)
+    monkeypatch.setattr(staging.shutil, "disk_usage", lambda _path: usage)
+    await pull_here(tmp_path)
+    assert hub.ranges == []
 
 
 async def test_the_branch_is_asked_once_and_the_commit_is_fetched(tmp_path: Path, hub: LoopbackHub) -> None:
