@@ -97,11 +97,17 @@ def pull_model(
     dtype: DtypeOption = Dtype.FP16,
     name: Annotated[str | None, typer.Option(help="The model's name; the same if left out.")] = None,
     replace: ReplaceOption = False,
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, tag or commit of its repository; main if left out.")
+    ] = None,
 ) -> None:
     """Fetch a TrinArt model from the Hugging Face hub and import it; goes on where a pull was stopped."""
     settings = _settings()
     target = _target(settings, _checked(name or model.value), dtype, replace)
-    _run_checkpoints("pull", model.value, "--downloads", str(settings.data_dir / "downloads"), *target)
+    options = ["--downloads", str(settings.data_dir / "downloads")]
+    if revision:
+        options.append(f"--revision={revision}")  # one word: it may begin with a dash
+    _run_checkpoints("pull", model.value, *options, *target)
 
 
 @models.command("verify")
