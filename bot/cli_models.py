@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bot.errors import OperatorError
 from bot.settings import Settings, load_settings
@@ -52,26 +51,39 @@ ReplaceOption = Annotated[
 
 @models.command("list")
 def list_models() -> None:
-    """The models that TRINART_MODEL can name."""
+    """The models that TRINART_MODEL can name, and which one it names."""
     settings = _settings()
-    table = Table("Name", "Sizes", "Size", "Type", "Made of", "Imported", "Folder", box=None)
-    folders = {path.name: path for path in installed_models(settings.models_dir)}
-    for name, folder in {"demo": DEMO_FOLDER, **folders}.items():
-        table.add_row(name, *_describe(folder), str(folder))
-    output.print(table)
+    folders = {"demo": DEMO_FOLDER} | {path.name: path for path in installed_models(settings.models_dir)}
+    used = find_model(settings.model, settings.models_dir)
+    if not any(_is_same(folder, used) for folder in folders.values()):
+        folders[settings.model] = used  # a folder elsewhere, or one that is not there
+    for name, folder in folders.items():
+        mark = " (in use)" if _is_same(folder, used) else ""
+        output.print(f"{name}{mark}", style="bold", markup=False)
+        for label, text in _describe(folder):
+            output.print(f"    {label:<8}{text}", markup=False)
 
 
-def _describe(folder: Path) -> tuple[str, str, str, str, str]:
-    size = f"{size_of(folder) / 1e9:.2f} GB"
+def _is_same(folder: Path, other: Path) -> bool:
+    return folder.absolute() == other.absolute()
+
+
+def _describe(folder: Path) -> Iterator[tuple[str, str]]:
+    """What there is to say of a model, in lines that fit a narrow terminal."""
     try:
-        sizes = ", ".join(f"{width}x{height}" for width, height in read_model(folder).sizes.values())
-        record = read_record(folder)
+        card, record = read_model(folder), read_record(folder)
     except ModelError as error:
-        return f"[red]{error}", size, "", "", ""
-    if record is None:
-        return sizes, size, "", "", ""
-    sources = ", ".join(f"{source.file} ({source.sha256[:10]})" for source in record.sources)
-    return sizes, size, record.dtype, sources, record.date[:10]
+        yield "problem", str(error)
+        return
+    size = f"{size_of(folder) / 1e9:.2f} GB"
+    yield "disk", f"{size}, {record.dtype}, imported {record.date[:10]}" if record else size
+    yield "sizes", ", ".join(f"{width}x{height}" for width, height in card.sizes.values())
+    sources = record.sources if record else []
+    for source in sources:
+        yield "from", f"{source.file} ({source.sha256[:10]})"
+    for commit in dict.fromkeys(source.commit for source in sources if source.commit):
+        yield "commit", commit
+    yield "folder", str(folder)
 
 
 @models.command("import")
@@ -97,11 +109,17 @@ def pull_model(
     dtype: DtypeOption = Dtype.FP16,
     name: Annotated[str | None, typer.Option(help="The model's name; the same if left out.")] = None,
     replace: ReplaceOption = False,
+    revision: Annotated[
+        str | None, typer.Option(help="A branch, tag or commit of its repository; main if left out.")
+    ] = None,
 ) -> None:
     """Fetch a TrinArt model from the Hugging Face hub and import it; goes on where a pull was stopped."""
     settings = _settings()
     target = _target(settings, _checked(name or model.value), dtype, replace)
-    _run_checkpoints("pull", model.value, "--downloads", str(settings.data_dir / "downloads"), *target)
+    options = ["--downloads", str(settings.data_dir / "downloads")]
+    if revision:
+        options.append(f"--revision={revision}")  # one word: it may begin with a dash
+    _run_checkpoints("pull", model.value, *options, *target)
 
 
 @models.command("verify")
@@ -122,7 +140,7 @@ def remove(
     folder = settings.models_dir / _checked(name)
     if not folder.is_dir():
         raise OperatorError(f"There is no model {name} in {settings.models_dir}.")
-    if find_model(settings.model, settings.models_dir).absolute() == folder.absolute():
+    if _is_same(find_model(settings.model, settings.models_dir), folder):
         raise OperatorError(f"{name} is the model that TRINART_MODEL names: set another one first.")
     if not yes:
         typer.confirm(f"Delete {folder} ({size_of(folder) / 1e9:.2f} GB)?", abort=True, err=True)

@@ -9,7 +9,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--vae", type=Path)
         else:
             command.add_argument("--downloads", type=Path, required=True)
+            command.add_argument("--revision")
     verify = commands.add_parser("verify")
     verify.add_argument("folder", type=Path)
     return parser
@@ -66,8 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 def _install(args: argparse.Namespace) -> int:
     from engine.checkpoints.components import SD1_FOLDER
     from engine.checkpoints.importing import ImportRequest, import_checkpoint
+    from engine.checkpoints.origins import told_sources
     from engine.checkpoints.progress import Bars
-    from engine.installed import size_of
+    from engine.installed import read_record, size_of
 
     request = ImportRequest(
         model=Path(args.model),
@@ -83,26 +85,33 @@ def _install(args: argparse.Namespace) -> int:
     else:
         from engine.checkpoints.hub import pull
 
-        folder = pull(args.model, request, args.downloads, Bars())
+        folder = pull(args.model, request, args.downloads, Bars(), revision=args.revision)
     size = size_of(folder) / 1e9
     sys.stdout.write(f"{request.name} is at {folder} ({size:.2f} GB, {request.dtype}).\n")
+    _write_lines(told_sources(read_record(folder)))
     sys.stdout.write(f"To draw with it, set TRINART_MODEL={request.name}.\n")
     return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from engine.checkpoints.origins import told_sources
     from engine.checkpoints.progress import Bars
     from engine.checkpoints.verifying import verify_model
+    from engine.installed import read_record
 
     verdicts = verify_model(args.folder, Bars())
-    for verdict in verdicts:
-        sys.stdout.write(f"{verdict.file}: {verdict.problem or 'ok'}\n")
+    _write_lines(f"{verdict.file}: {verdict.problem or 'ok'}" for verdict in verdicts)
+    _write_lines(told_sources(read_record(args.folder)))
     bad = sum(bool(verdict.problem) for verdict in verdicts)
     if bad:
         sys.stderr.write(
             f"{args.folder.name} is not as it should be in {bad} of its files: install it again.\n"
         )
     return 2 if bad else 0
+
+
+def _write_lines(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import quote
 
 import httpx2
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
@@ -32,6 +38,8 @@ from engine.checkpoints.staging import check_space, make_folder
 DERRIDA = "naclbit/trinart_derrida_characters_v2_stable_diffusion"
 CHARACTERS = "naclbit/trinart_characters_19.2m_stable_diffusion_v1"
 TRINART2 = "naclbit/trinart_stable_diffusion_v2"
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -69,38 +77,54 @@ class Offer:
     url: str
 
 
-def pull(known: str, request: ImportRequest, downloads: Path, bars: Bars) -> Path:
+def pull(
+    known: str, request: ImportRequest, downloads: Path, bars: Bars, *, revision: str | None = None
+) -> Path:
     """Fetch the files of a known model and import them; `request` says how, its files are filled in here.
+
+    `revision` is a branch, tag or commit of the model's repository.
 
     Raises:
         CheckpointError: a file is not what it should be.
         CannotNow: the hub cannot be reached; says what to do instead.
     """
     check_target(request)
-    model, vae = KNOWN[known]
-    wanted = [file for file in (model, vae) if file is not None]
-    offers = [_ask(file, known) for file in wanted]
-    check_space(downloads, sum(offer.size for offer in offers))
-    paths = [_fetch(offer, downloads, known, bars) for offer in offers]
+    wanted = _wanted(known, revision)
+    by_hand = _by_hand(known, wanted)
+    offers = [_ask(file, by_hand) for file in wanted]
+    check_space(downloads, sum(_left_to_fetch(offer, downloads) for offer in offers))
+    paths = [_fetch(offer, downloads, by_hand, bars) for offer in offers]
     origins = {
         path: Origin(offer.wanted.repo, offer.commit, offer.sha256)
         for path, offer in zip(paths, offers, strict=True)
     }
-    folder = import_checkpoint(
-        replace(request, model=paths[0], vae=paths[1] if vae else None, origins=origins), bars
-    )
+    vae = paths[1] if len(paths) > 1 else None
+    folder = import_checkpoint(replace(request, model=paths[0], vae=vae, origins=origins), bars)
     for path in paths:
         shutil.rmtree(path.parent)
     return folder
 
 
-def _ask(wanted: HubFile, known: str) -> Offer:
-    with _hub(wanted, known):
+def _wanted(known: str, revision: str | None) -> list[HubFile]:
+    """A revision is one of the model's repository: an autoencoder from another one stays at its own."""
+    model, vae = KNOWN[known]
+    files = [file for file in (model, vae) if file is not None]
+    if not revision:
+        return files
+    return [replace(file, revision=revision) if file.repo == model.repo else file for file in files]
+
+
+def _ask(wanted: HubFile, by_hand: str) -> Offer:
+    with _hub(wanted, by_hand):
         url = hf_hub_url(wanted.repo, wanted.file, revision=wanted.revision)
         metadata = get_hf_file_metadata(url, token=False)
     commit, sha256, size = metadata.commit_hash or "", metadata.etag or "", metadata.size
-    if not re.fullmatch(r"[0-9a-f]{40}", commit) or not re.fullmatch(r"[0-9a-f]{64}", sha256) or not size:
+    if not COMMIT.fullmatch(commit) or not re.fullmatch(r"[0-9a-f]{64}", sha256) or not size:
         raise CheckpointError(f"The hub does not say commit, size and sha256 of {wanted.file}: not fetched.")
+    if COMMIT.fullmatch(wanted.revision) and commit != wanted.revision:
+        raise CheckpointError(
+            f"The hub offers {wanted.file} at commit {commit} when asked for {wanted.revision}: not fetched."
+        )
     if wanted.sha256 and sha256 != wanted.sha256:
         raise CheckpointError(
             f"The hub offers {wanted.file} with another checksum ({sha256[:12]}…) than the published one "
@@ -110,25 +134,36 @@ def _ask(wanted: HubFile, known: str) -> Offer:
     return Offer(wanted, commit, sha256, size, hf_hub_url(wanted.repo, wanted.file, revision=commit))
 
 
-def _fetch(offer: Offer, downloads: Path, known: str, bars: Bars) -> Path:
+def _places(offer: Offer, downloads: Path) -> tuple[Path, Path]:
+    """Where the whole file will be, and where it is while it is fetched."""
+    path = downloads / offer.sha256 / offer.wanted.file
+    return path, path.with_name(f"{path.name}.incomplete")
+
+
+def _left_to_fetch(offer: Offer, downloads: Path) -> int:
+    """Bytes that the disk still has to take; what an earlier attempt has left is there already."""
+    there = next((place.stat().st_size for place in _places(offer, downloads) if place.exists()), 0)
+    return offer.size - there if there <= offer.size else offer.size
+
+
+def _fetch(offer: Offer, downloads: Path, by_hand: str, bars: Bars) -> Path:
     """The file, whole and with the right sha256; what an earlier attempt has left is gone on with."""
-    folder = downloads / offer.sha256
+    path, partial = _places(offer, downloads)
     make_folder(downloads)
-    folder.mkdir(exist_ok=True)
-    path, partial = folder / offer.wanted.file, folder / f"{offer.wanted.file}.incomplete"
+    path.parent.mkdir(exist_ok=True)
     if not path.exists():
         with partial.open("ab") as stream:
             _lock(stream, offer)
             done = stream.tell() if stream.tell() <= offer.size else 0
             stream.truncate(done)
             with bars.step(f"fetching {offer.wanted.file}"[:60], offer.size, done) as advance:
-                _download(offer, cast(BinaryIO, _Counted(stream, advance)), done, known)
+                _download(offer, cast(BinaryIO, _Counted(stream, advance)), done, by_hand)
             os.fsync(stream.fileno())
         partial.rename(path)
     with bars.step(f"sha256 of {offer.wanted.file}", offer.size) as advance:
         found = sha256_of(path, advance)
     if found != offer.sha256:
-        shutil.rmtree(folder)
+        shutil.rmtree(path.parent)
         raise CannotNow(
             f"{offer.wanted.file} arrived with a wrong checksum ({found[:12]}… and not {offer.sha256[:12]}…) "
             "and was deleted: try again."
@@ -157,32 +192,41 @@ class _Counted:
         return self._stream.write(data)
 
 
-def _download(offer: Offer, stream: BinaryIO, done: int, known: str) -> None:
-    with _hub(offer.wanted, known):
+def _download(offer: Offer, stream: BinaryIO, done: int, by_hand: str) -> None:
+    with _hub(offer.wanted, by_hand):
         headers = build_hf_headers(token=False)
         http_get(offer.url, stream, resume_size=done, headers=headers, expected_size=offer.size)
 
 
 @contextmanager
-def _hub(wanted: HubFile, known: str) -> Iterator[None]:
+def _hub(wanted: HubFile, by_hand: str) -> Iterator[None]:
     """What the hub or the network refuses, as one sentence that says what to do."""
     try:
         yield
+    except RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{wanted.repo} has no revision {wanted.revision}: name a branch, a tag or a whole commit of it."
+        ) from error
     except (RepositoryNotFoundError, EntryNotFoundError) as error:
-        raise CheckpointError(f"The hub has no {wanted.file} in {wanted.repo} (any more).") from error
+        raise CheckpointError(
+            f"The hub has no {wanted.file} in {wanted.repo} at {wanted.revision} (any more)."
+        ) from error
     except (httpx2.HTTPError, OfflineModeIsEnabled, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
             raise CannotNow(f"{error.filename} could not be written: {error.strerror}.") from error
-        raise CannotNow(_what_to_do(known, wanted)) from error
+        raise CannotNow(
+            f"{wanted.file} could not be fetched from {constants.ENDPOINT}: pull again to go on where it "
+            f"stopped; or, if this machine is offline, {by_hand}"
+        ) from error
 
 
-def _what_to_do(known: str, wanted: HubFile) -> str:
-    model, vae = KNOWN[known]
-    files = [file for file in (model, vae) if file is not None]
-    urls = " and ".join(f"https://huggingface.co/{file.repo}/resolve/main/{file.file}" for file in files)
-    option = f" --vae {vae.file}" if vae else ""
+def _by_hand(known: str, files: list[HubFile]) -> str:
+    """How to install the same files without the hub."""
+    urls = " and ".join(
+        f"https://huggingface.co/{file.repo}/resolve/{quote(file.revision, safe='')}/{file.file}"
+        for file in files
+    )
+    options = "".join(f" --vae {vae.file}" for vae in files[1:])
     return (
-        f"{wanted.file} could not be fetched from {constants.ENDPOINT}: pull again to go on where it "
-        f"stopped; or, if this machine is offline, get {urls} elsewhere, and here run: "
-        f"trinart models import {model.file}{option} --name {known}"
+        f"get {urls} elsewhere, and here run: trinart models import {files[0].file}{options} --name {known}"
     )

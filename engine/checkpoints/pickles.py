@@ -29,10 +29,16 @@ TENSORS = re.compile(
 """What a file of tensors needs; torch's own list is longer."""
 
 LEFTOVERS = re.compile(
-    r"(?:pytorch_lightning|lightning\.pytorch|lightning_fabric)\.callbacks\.[\w.]+"
+    r"(?:pytorch_lightning|lightning\.pytorch|lightning_fabric)"
+    r"\.(?:callbacks|trainer|loops|strategies|plugins|utilities)\.(?:[a-z_]\w*\.)*[A-Z]\w*"
+    r"|main\.(?:SetupCallback|ImageLogger|CUDACallback)|ldm\.(?:[a-z_]\w*\.)+[A-Z]\w*"
     r"|numpy\.(?:core|_core)\.multiarray\.scalar|numpy\.dtype|numpy\.dtypes\.\w+DType"
 )
-"""What Lightning's training state needs beside that. It is read into stand-ins that do nothing."""
+"""What the training state of Lightning and of CompVis' `main.py` needs beside that, by the names of classes.
+
+It is read into stand-ins that do nothing: none of these packages is imported, whether it is there or not.
+Functions have small letters, here and there, and are refused: those are what a hostile file would call.
+"""
 
 MAPPINGS = re.compile(r"(?:pytorch_lightning|lightning|lightning_fabric)\.[\w.]*\.AttributeDict")
 """Lightning's hyperparameters: a dict, and read as one."""

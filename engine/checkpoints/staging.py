@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.checkpoints.errors import CannotNow, CheckpointError
+from engine.checkpoints.origins import told_briefly
 from engine.installed import PARTIAL
 
 MARGIN = 256 << 20
@@ -29,7 +30,8 @@ def refuse_existing(target: Path, *, replace: bool) -> None:
     """
     if target.exists() and not replace:
         raise CheckpointError(
-            f"There is a model {target.name} already: choose another with --name, or add --replace."
+            f"There is a model {target.name} already{told_briefly(target)}: choose another with --name, "
+            "or add --replace."
         )
 
 

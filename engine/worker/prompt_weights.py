@@ -9,6 +9,8 @@ Runs in the worker, before the text encoder; no torch here. No text is an error:
 | `[words]` | ÷ 1.1 (AUTOMATIC1111's web UI; TrinArt's service has × 0.9) |
 | `(words:1.2)` | × 1.2 (AUTOMATIC1111's web UI) |
 | `words::1.5` | × 1.5 for the words since the last comma or `::` weight (TrinArt, without the comma) |
+
+A backslash makes words of a bracket, a colon or a comma that follows it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 
 # A number that goes on, as in `a::1.21.5`, `fe80::1:2` or `std::2nd`, is none. Japanese may follow at once.
 _MARK = re.compile(
-    rf"""(?P<escaped>\\[()\[\]{{}}\\:])
+    rf"""(?P<escaped>\\[()\[\]{{}}\\:,，、])
     |(?P<term_weight>::{_NUMBER}(?!\.?[0-9A-Za-z_:]))
     |(?P<group_weight>:\s*{_NUMBER}\s*(?=\)))
     |(?P<open>[(\[{{])
@@ -106,7 +108,7 @@ def clean(text: str) -> str:
 
 def escape(text: str) -> str:
     """The text with a backslash before everything that could be syntax: parsed, it is itself, at weight 1."""
-    return re.sub(r"[()\[\]{}\\:]", r"\\\g<0>", text)
+    return re.sub(r"[()\[\]{}\\:,，、]", r"\\\g<0>", text)
 
 
 def parse(text: str) -> list[Fragment]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.checkpoints.components import Component
 from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.origins import told_sources
 from engine.checkpoints.progress import Bars
 from engine.checkpoints.verifying import verify_model
 from engine.models import DEMO_FOLDER
@@ -72,3 +75,19 @@ def test_a_folder_of_other_make_is_held_to_its_configuration(tmp_path: Path) -> 
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no model folder"):
         verify_model(tmp_path / "none", Bars())
+
+
+def test_it_is_told_where_a_model_came_from(made: Path) -> None:
+    content = json_of(made)
+    [local] = content["sources"]
+    content["sources"].append(local | {"role": "vae", "repo": "naclbit/x", "commit": "c" * 40})
+    (made / "trinart_import.json").write_text(json.dumps(content))
+    command = [sys.executable, "-m", "engine.checkpoints", "verify", str(made)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-2:] == [
+        f"m.ckpt: a file that was here, sha256 {local['sha256']}",
+        f"m.ckpt: commit {'c' * 40} of naclbit/x, sha256 {local['sha256']}",
+    ]
+    assert told_sources(None) == [
+        "There is no trinart_import.json: where this model came from was not written down."
+    ]

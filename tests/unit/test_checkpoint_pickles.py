@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -79,6 +80,16 @@ HOSTILE_CALLS: dict[str, tuple[Any, str]] = {
         "pytorch_lightning.callbacks_x.Y",
     ),
     "a function of Lightning": (Made("pytorch_lightning.utilities.cloud_io.load", "x"), "cloud_io.load"),
+    "a function among the callbacks": (
+        Made("pytorch_lightning.callbacks.base.load", "x"),
+        "pytorch_lightning.callbacks.base.load",
+    ),
+    "a function of the training script": (Made("main.get_parser"), "main.get_parser"),
+    "a method of its callback": (Made("main.SetupCallback.run"), "main.SetupCallback.run"),
+    "what its callback's module imports": (Made("main.os.system", "true"), "main.os.system"),
+    "another class of that name": (Made("domain.ImageLogger"), "domain.ImageLogger"),
+    "a function of ldm": (Made("ldm.util.instantiate_from_config", {}), "ldm.util.instantiate_from_config"),
+    "a method in ldm": (Made("ldm.models.x.Y.load"), "ldm.models.x.Y.load"),
     "a function of numpy": (Made("numpy.load", "x"), "numpy.load"),
     "a class alone": (Named("os.system"), "os.system"),
 }
@@ -142,6 +153,43 @@ def test_a_lightning_file_is_read(tmp_path: Path, legacy: bool) -> None:
     assert opened.shapes == {"a.weight": (2, 3), "b.bias": (4,)}
     assert torch.equal(opened.load("a.weight"), WEIGHTS["a.weight"])
     assert set(opened.leftovers) == {str(key) for key in lightning({})} - {"state_dict"}
+
+
+LEFT_BY_TRAINING = [
+    "main.SetupCallback",
+    "main.ImageLogger",
+    "main.CUDACallback",
+    "ldm.modules.ema.LitEma",
+    "pytorch_lightning.callbacks.lr_monitor.LearningRateMonitor",
+    "pytorch_lightning.trainer.states.TrainerFn",
+    "lightning.pytorch.utilities.enums.AMPType",
+]
+MODULES = sorted({name.partition(".")[0] for name in LEFT_BY_TRAINING})
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", LEFT_BY_TRAINING)
+def test_what_the_training_script_left_is_never_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, legacy: bool
+) -> None:
+    """As a key, as an instance with a state, called with arguments; with a module of that name at hand."""
+    marker = tmp_path / "ran"
+    for module in MODULES:
+        (tmp_path / f"{module}.py").write_text(f"open({str(marker)!r}, 'w')")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    callbacks = {Named(name): {"x": 1}, "made": Made(name, "a", 1, state={"y": [torch.ones(1)]})}
+    torch.save(
+        {"state_dict": WEIGHTS, "callbacks": callbacks},
+        tmp_path / "m.ckpt",
+        pickle_module=naming_pickle,
+        _use_new_zipfile_serialization=not legacy,
+    )
+    opened = open_checkpoint(tmp_path / "m.ckpt")
+    assert torch.equal(opened.load("a.weight"), WEIGHTS["a.weight"])
+    assert opened.leftovers == ["callbacks"]
+    assert not marker.exists()
+    assert not sys.modules.keys() & {*MODULES}
 
 
 def test_numpys_own_scalars_are_read(tmp_path: Path) -> None:

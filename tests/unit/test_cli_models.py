@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -24,27 +25,56 @@ def installed(tmp_path: Path, name: str = "mine") -> Path:
     return do_import(tmp_path / "data", save(tmp_path / "mine.ckpt", compvis_model()), name=name)
 
 
-def test_list_says_size_type_source_and_date(tmp_path: Path) -> None:
-    folder = installed(tmp_path)
-    (tmp_path / "data/models/.partial-x-1").mkdir()
-    result = trinart("models", "list", cwd=tmp_path, COLUMNS="250")
+def listed(cwd: Path, **env: str) -> dict[str, list[str]]:
+    """What `trinart models list` says in a terminal of 80 columns: its lines below each model's name."""
+    result = trinart("models", "list", cwd=cwd, COLUMNS="80", **env)
     assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["Name", "demo", "mine"]
-    record = folder / "trinart_import.json"
-    assert "512x512, 512x768" in lines[2]
-    assert "0.03 GB" in lines[2]
-    assert "fp32" in lines[2]
-    assert "mine.ckpt (" in lines[2]
-    assert record.read_text().partition('"date": "')[2][:10] in lines[2]
+    models: dict[str, list[str]] = {}
+    for line in result.stdout.splitlines():
+        if line.startswith(" "):
+            models[list(models)[-1]].append(line.strip())
+        else:
+            models[line] = []
+    return models
+
+
+def test_list_says_what_a_model_is_in_80_columns(tmp_path: Path) -> None:
+    record = installed(tmp_path) / "trinart_import.json"
+    (tmp_path / "data/models/.partial-x-1").mkdir()
+    content = json.loads(record.read_text())
+    source = content["sources"][0] | {"repo": "naclbit/trinart", "commit": "c" * 40}
+    vae = source | {"role": "vae", "file": "autoencoder_fix_kl-f8-trinart_characters.ckpt"}
+    record.write_text(json.dumps(content | {"sources": [source, vae]}))
+    models = listed(tmp_path)
+    assert list(models) == ["demo (in use)", "mine"]
+    sha256, date = source["sha256"][:10], content["date"][:10]
+    assert models["mine"] == [
+        f"disk    0.03 GB, fp32, imported {date}",
+        "sizes   512x512, 512x768, 768x512, 448x832, 832x448",
+        f"from    mine.ckpt ({sha256})",
+        f"from    autoencoder_fix_kl-f8-trinart_characters.ckpt ({sha256})",
+        f"commit  {'c' * 40}",
+        "folder  data/models/mine",
+    ]
+    assert max(len(line) for line in models["mine"]) <= 76, "4 more are the indentation"
+    assert [line.split()[0] for line in models["demo (in use)"]] == ["disk", "sizes", "folder"]
+
+
+def test_list_says_which_model_is_in_use(tmp_path: Path) -> None:
+    shutil.copytree(DEMO_FOLDER, tmp_path / "data/models/mine")
+    shutil.copytree(DEMO_FOLDER, tmp_path / "elsewhere")
+    assert list(listed(tmp_path, TRINART_MODEL="mine")) == ["demo", "mine (in use)"]
+    assert list(listed(tmp_path, TRINART_MODEL="data/models/mine")) == ["demo", "mine (in use)"]
+    assert listed(tmp_path, TRINART_MODEL="./elsewhere")["./elsewhere (in use)"][-1] == "folder  elsewhere"
+    [problem] = listed(tmp_path, TRINART_MODEL="gone")["gone (in use)"]
+    assert problem.startswith("problem There is no model folder at data/models/gone: set TRINART_MODEL")
 
 
 def test_list_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
     shutil.copytree(DEMO_FOLDER, tmp_path / "data/models/other")
     (tmp_path / "data/models/other/trinart_import.json").write_text("{")
-    result = trinart("models", "list", cwd=tmp_path, COLUMNS="250")
-    assert result.returncode == 0
-    assert "trinart_import.json cannot be read" in result.stdout
+    [problem] = listed(tmp_path)["other"]
+    assert "trinart_import.json cannot be read" in problem
 
 
 def test_an_import_that_cannot_be_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from bot.errors import (
     UnknownPreset,
     UnknownSampler,
 )
-from bot.presets import MAX_SEED, SAMPLERS, GenerationOptions, PresetBook, find_sizes, join_terms
+from bot.presets import MAX_SEED, SAMPLERS, GenerationOptions, Preset, PresetBook, find_sizes, join_terms
 from engine.models import SD1_SIZES
 from engine.protocol import GenerationRequest, ModelCard
 
@@ -169,6 +169,93 @@ def test_joining_again_adds_nothing(parts: list[str]) -> None:
 def test_joining_loses_no_character_that_means_anything(parts: list[str]) -> None:
     letters = {character for part in parts for character in part} - set(" ,")
     assert letters <= set(join_terms(*parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "joined"),
+    [
+        ([r"a\, b", "b"], r"a\, b, b"),
+        ([r"saber \(fate, hat", "hat"], r"saber \(fate, hat"),
+        ([r"saber \(a, b\)", "b"], r"saber \(a, b\), b"),
+        ([r"(a \), b:1.2)", "b"], r"(a \), b:1.2), b"),
+        ([r"a \\, b", "b"], r"a \\, b"),
+        # A backslash at an end is a character: it must not make words of the comma that joins.
+        (["a\\", "b", "b"], r"a\\, b"),
+        (["a\\ , b", "b"], r"a\\, b"),
+    ],
+)
+def test_a_backslash_takes_the_meaning_of_a_bracket_or_comma(parts: list[str], joined: str) -> None:
+    assert join_terms(*parts) == joined
+
+
+@given(st.lists(st.text(alphabet="ab ,\\"), max_size=4))
+def test_joining_what_was_joined_changes_nothing(parts: list[str]) -> None:
+    joined = join_terms(*parts)
+    assert join_terms(joined) == joined
+    assert join_terms(joined, *parts) == joined
+
+
+WEIGHED = [
+    "(bad hands:1.5)",
+    "( Bad Hands : .5 )",
+    "(bad hands)",
+    "{{bad hands}}",
+    "[bad hands]",
+    "bad hands::1.5",
+    "hat, bad hands::0 glove",
+    "(hat, bad hands:1.2), glove",
+    "(hat, [bad hands]:1.2)",
+    "(bad hands, hat)::1.2",
+    "bad hands {hat}::1.5",
+    "文字、(bad hands:1.5)、hat",
+    ":( (bad hands:1.5) [x)",
+]
+
+
+@pytest.mark.parametrize("negative", WEIGHED)
+def test_a_term_that_the_member_weighs_is_not_added_once_more(negative: str) -> None:
+    rest = BOOK.anatomy.replace("bad hands, ", "")
+    assert resolve(negative=negative).negative_prompt == f"{rest}, {negative}"
+
+
+@pytest.mark.parametrize(
+    "negative",
+    [
+        r"\(bad hands\)",
+        r"bad hands\::1.5",
+        "(very bad hands:1.5)",
+        "bad (hands:1.5)",
+        "(bad hands",
+        "bad hands) hat",
+        "bad hands, hat::1.5",
+        "x bad hands::1.5",
+    ],
+)
+def test_other_words_and_words_without_a_weight_leave_the_baseline_whole(negative: str) -> None:
+    added = negative.removeprefix("bad hands, ")
+    assert resolve(negative=negative).negative_prompt == f"{BOOK.anatomy}, {added}"
+
+
+def test_a_term_of_the_prompt_that_the_member_weighs_is_not_added_once_more() -> None:
+    book = PresetBook(
+        default="Film",
+        anatomy="",
+        presets=[Preset(name="Film", description={}, prompt="film grain, (red sky, dusk:1.2), (moon)")],
+    )
+    options = replace(OPTIONS, prompt="1girl, (film grain:0.5), {moon}, (dusk:2)")
+    request = book.resolve(options, CARD, random.Random(1))
+    # A group goes when all of it is weighed by the member.
+    assert request.prompt == "1girl, (film grain:0.5), {moon}, (dusk:2), (red sky, dusk:1.2)"
+
+
+@given(st.text() | st.text(alphabet="()[]{}\\:, .15ab"))
+def test_any_negative_prompt_leaves_no_term_of_the_baseline_out_unless_it_has_it(negative: str) -> None:
+    try:
+        request = resolve(negative=negative)
+    except MemberError:
+        return
+    for term in BOOK.anatomy.split(", "):
+        assert term in request.negative_prompt.casefold()
 
 
 def test_autocomplete_finds_by_part_of_a_name() -> None:
