@@ -25,7 +25,7 @@ from benchmarks.peers import RunToLongest, oldest, run_in_batches
 from benchmarks.tiny_model import CARD, SIZE, tiny_parts
 from benchmarks.trace import Arrival, at_once, mixed_requests, poisson
 from engine.protocol import Assign
-from engine.worker.batch import Sample
+from engine.worker.batch import DiffusionSample
 from engine.worker.interfaces import Pending
 from engine.worker.model import DiffusionModel
 
@@ -43,19 +43,19 @@ class NotingModel:
         self._model = model
         self._clock = clock
 
-    def start(self, job: Assign) -> Sequence[Sample]:
+    def start(self, job: Assign) -> Sequence[DiffusionSample]:
         return self._model.start(job)
 
-    def step(self, samples: Sequence[Sample]) -> None:
+    def step(self, samples: Sequence[DiffusionSample]) -> None:
         now = self._clock.now()
         for sample in samples:
             self.begun.setdefault(sample.generator.initial_seed(), now)
         self._model.step(samples)
 
-    def decode(self, samples: Sequence[Sample]) -> Pending:
+    def decode(self, samples: Sequence[DiffusionSample]) -> Pending:
         return self._model.decode(samples)
 
-    def preview(self, sample: Sample) -> Pending:
+    def preview(self, sample: DiffusionSample) -> Pending:
         return self._model.preview(sample)
 
 

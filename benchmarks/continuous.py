@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.clock import Clock, Outcome
 from benchmarks.trace import Arrival
 from engine.protocol import Assign, Drain
-from engine.worker.batch import Sample
+from engine.worker.batch import DiffusionSample
 from engine.worker.interfaces import Model, Pending
 from engine.worker.loop import BatchingLoop
 
@@ -56,18 +56,18 @@ class Feeder:
 
     # --- the model ---
 
-    def start(self, job: Assign) -> Sequence[Sample]:
+    def start(self, job: Assign) -> Sequence[DiffusionSample]:
         return self._model.start(job)
 
-    def step(self, samples: Sequence[Sample]) -> None:
+    def step(self, samples: Sequence[DiffusionSample]) -> None:
         self.batch_sizes.append(len(samples))
         self._model.step(samples)
         self._post_due()
 
-    def decode(self, samples: Sequence[Sample]) -> Pending:
+    def decode(self, samples: Sequence[DiffusionSample]) -> Pending:
         return self._model.decode(samples)
 
-    def preview(self, sample: Sample) -> Pending:
+    def preview(self, sample: DiffusionSample) -> Pending:
         return self._model.preview(sample)
 
     # --- the listener ---

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, KeysView, Sequence
 
 from engine.core.fair_queue import FairQueue
-from engine.core.jobs import Job
+from engine.core.jobs import Job, problem_of
 from engine.core.load import WorkerHandle, WorkerLoad
 from engine.protocol import (
     Accepted,
@@ -90,7 +90,9 @@ class Dispatcher:
         self._place(now)
 
     def _refusal(self, job: Job, message: Submit, now: float) -> Failed | None:
-        """Why a job is not accepted. One that an earlier engine had accepted always is."""
+        """Why a job is not accepted. One that was accepted before is, if it can be drawn at all."""
+        if problem := problem_of(job.request):
+            return Failed(job.job_id, "invalid_request", problem)
         if message.accepted or self._unavailable_reason:
             return None
         if len(self._queue) >= self._queue_limit:
@@ -98,7 +100,7 @@ class Dispatcher:
         if message.deadline_seconds > 0:
             eta = self._eta_if_added(job, now)
             if eta is not None and eta > message.deadline_seconds:
-                detail = f"it would take {eta:.0f} s, and has {message.deadline_seconds:.0f} s"
+                detail = f"it would take {eta:.1f} s, and has {message.deadline_seconds:.1f} s"
                 return Failed(job.job_id, "deadline", detail)
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from engine.protocol import GenerationRequest, Submit
@@ -10,12 +11,36 @@ CALLS_PER_STEP = {"Heun": 2}
 """Model calls that a sampler makes for each of its steps, where it is not one."""
 
 
+MAX_STEPS = 1000
+"""As many as there are timesteps in SD v1's noise schedule."""
+
+SIZE_UNIT = 8
+"""Pixels that the autoencoder makes one of."""
+
+
 def step_work(request: GenerationRequest) -> float:
     """The cost of a request: images × model calls × rows of each call × pixels."""
     share = request.strength if request.init_image else 1.0
     calls = max(1.0, request.num_inference_steps * share) * CALLS_PER_STEP.get(request.sampler, 1)
     rows = 2 if request.guidance_scale > 1 else 1
     return max(1, request.num_images_per_prompt) * calls * rows * request.height * request.width
+
+
+def problem_of(request: GenerationRequest) -> str:
+    """Why no model can draw a request, or nothing. A worker that tried might not come to an end."""
+    if request.num_images_per_prompt < 1:
+        return f"{request.num_images_per_prompt} images"
+    if not 1 <= request.num_inference_steps <= MAX_STEPS:
+        return f"{request.num_inference_steps} steps"
+    if request.width < SIZE_UNIT or request.height < SIZE_UNIT:
+        return f"a size of {request.width}x{request.height}"
+    if request.width % SIZE_UNIT or request.height % SIZE_UNIT:
+        return f"a size of {request.width}x{request.height}, which are not both multiples of {SIZE_UNIT}"
+    if not math.isfinite(request.guidance_scale):
+        return f"a guidance scale of {request.guidance_scale}"
+    if request.init_image and not 0 < request.strength <= 1:
+        return f"a strength of {request.strength}"
+    return ""
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ that count (rows, tokens), or None if all do, to the predicted noise, float32 an
 
 
 @dataclass(eq=False, kw_only=True)
-class Sample:
+class DiffusionSample:
     """One picture in the making: picture `index` of its job.
 
     `prompt` and `negative_prompt` are embeddings of shape (tokens, hidden); without a negative one there is
@@ -59,6 +59,12 @@ class Sample:
         """Shape (4, h, w)."""
         return self.state[0]
 
+    @property
+    def scaled_latent(self) -> torch.Tensor:
+        """The latent as the UNet is shown it, shape (4, h, w): some samplers keep it many times as large."""
+        scales = self.table.input_scale
+        return self.latent * float(scales[self.call]) if self.call < len(scales) else self.latent
+
     def noise(self) -> torch.Tensor:
         """The noise of the call that comes next, shape (4, h, w), the same when asked for again."""
         if self._noise is None:
@@ -75,11 +81,17 @@ class Sample:
 class RunningBatch:
     """The tensors of a set of samples; a new set is a new batch.
 
+    `_state`, shape (samples, state, 4, h, w), has all samples' own states, filled up with zeros to the
+    longest. `_updates` (calls, state, state + 2), `_input_scales` and `_timesteps` (calls,) are the rest of
+    all samples' tables, one after another, and `_cursor` (samples,) is each one's next row there. A UNet
+    call has a row with the prompt of each sample, and then one with the negative prompt of each that has
+    one: `_sample_of` (rows,) says whose a row is, and `_negative_row` (samples,) where the negative one is.
+
     With `is_exact` no sample's update is rounded differently for who else is there; the UNet has to see to
     the same for its own rows.
     """
 
-    def __init__(self, samples: Sequence[Sample], unet: UNet, *, is_exact: bool = False) -> None:
+    def __init__(self, samples: Sequence[DiffusionSample], unet: UNet, *, is_exact: bool = False) -> None:
         self.samples = list(samples)
         self._unet = unet
         self._is_exact = is_exact

@@ -26,7 +26,7 @@ DECODE_BATCH = 2
 
 
 @dataclass
-class _Job:
+class _RunningJob:
     num_steps: int
     samples: list[Sample]
     decoded: int = 0
@@ -46,7 +46,7 @@ class BatchingLoop:
         self._listener = listener
         self._max_batch_size = model.max_batch_size
         self._inbox: SimpleQueue[Assign | Cancel | Drain] = SimpleQueue()
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, _RunningJob] = {}
         self._waiting: deque[Sample] = deque()
         self._running: dict[Shape, list[Sample]] = {}
         self._turns: dict[Shape, float] = {}
@@ -99,11 +99,13 @@ class BatchingLoop:
     def _start(self, message: Assign) -> None:
         try:
             samples = self._model.start(message)
+            if not samples:
+                raise ValueError("a job without a picture would never end")
         except Exception as error:
             log.exception("job %s could not be started", message.job_id)
             self._listener.on_failed(message.job_id, error)
             return
-        self._jobs[message.job_id] = _Job(message.request.num_inference_steps, list(samples))
+        self._jobs[message.job_id] = _RunningJob(message.request.num_inference_steps, list(samples))
         self._waiting.extend(samples)
 
     def _join(self) -> None:

@@ -14,7 +14,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import Stabl
 from PIL import Image as PillowImage
 
 from engine.protocol import Assign, GenerationRequest, ModelCard
-from engine.worker.batch import RunningBatch, Sample
+from engine.worker.batch import DiffusionSample, RunningBatch
 from engine.worker.decoding import copy_pictures, fit_latent_to_rgb, recorded_event
 from engine.worker.interfaces import DeviceLost, OutOfMemory, Pending, Shape
 from engine.worker.prompts import PromptEncoder
@@ -60,14 +60,14 @@ class DiffusionModel:
 
     @_device_errors()
     @torch.inference_mode()
-    def start(self, job: Assign) -> list[Sample]:
+    def start(self, job: Assign) -> list[DiffusionSample]:
         """The samples of a job, with their prompts encoded and their first noise drawn."""
         request = job.request
         guided = request.guidance_scale > 1  # else the negative prompt is not used at all
         prompt, negative = self._encoder.encode(request.prompt, request.negative_prompt if guided else None)
         strength = request.strength if request.init_image else None
         table = self._tables.get(request.sampler, request.num_inference_steps, strength)
-        samples: list[Sample] = []
+        samples: list[DiffusionSample] = []
         for index in range(request.num_images_per_prompt):
             # On the CPU: the picture does not depend on the device or on who shares the batch.
             generator = torch.Generator().manual_seed(request.seed_of(index))
@@ -75,7 +75,7 @@ class DiffusionModel:
             state = torch.zeros(table.state, *latent.shape)
             state[0] = latent
             samples.append(
-                Sample(
+                DiffusionSample(
                     job_id=job.job_id,
                     index=index,
                     table=table,
@@ -91,12 +91,12 @@ class DiffusionModel:
 
     @_device_errors()
     @torch.inference_mode()
-    def step(self, samples: Sequence[Sample]) -> None:
+    def step(self, samples: Sequence[DiffusionSample]) -> None:
         """One UNet call for samples of one shape; their batch is kept while they stay together."""
         self._unless_out_of_memory(lambda: self._step(samples))
         self._pace()
 
-    def _step(self, samples: Sequence[Sample]) -> None:
+    def _step(self, samples: Sequence[DiffusionSample]) -> None:
         shape = samples[0].shape
         batch = self._batches.pop(shape, None)
         if batch is None or batch.samples != samples:
@@ -130,11 +130,11 @@ class DiffusionModel:
 
     @_device_errors()
     @torch.inference_mode()
-    def decode(self, samples: Sequence[Sample]) -> Pending:
+    def decode(self, samples: Sequence[DiffusionSample]) -> Pending:
         """The autoencoder's pictures; in exact mode one by one, so that company does not change rounding."""
         return self._unless_out_of_memory(lambda: self._decode(samples))
 
-    def _decode(self, samples: Sequence[Sample]) -> Pending:
+    def _decode(self, samples: Sequence[DiffusionSample]) -> Pending:
         latents = torch.stack([sample.latent for sample in samples]).to(self._dtype)
         parts = latents.split(1) if self._is_exact else [latents]
         decoded = [self._vae.decode(part / self._vae.config.scaling_factor).sample.float() for part in parts]
@@ -143,9 +143,9 @@ class DiffusionModel:
     @_device_errors()
     @_device_errors()
     @torch.inference_mode()
-    def preview(self, sample: Sample) -> Pending:
+    def preview(self, sample: DiffusionSample) -> Pending:
         """A rough look by the fitted linear map, of the latent's size; no autoencoder involved."""
-        latent = sample.latent
+        latent = sample.scaled_latent
         flat = torch.cat([latent.flatten(1), latent.new_ones(1, latent[0].numel())])
         rgb = (self._latent_to_rgb @ flat).view(1, 3, *latent.shape[1:])
         return copy_pictures(rgb)

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 
 from engine.models import DEMO_FOLDER, read_model
 from engine.protocol import Assign, Drain, GenerationRequest, Sampler
-from engine.worker.batch import Sample
+from engine.worker.batch import DiffusionSample
 from engine.worker.interfaces import Pending
 from engine.worker.loading import ModelOptions, load_model
 from engine.worker.loop import BatchingLoop
@@ -52,12 +52,12 @@ def model(pipe: StableDiffusionPipeline, config: Any) -> DiffusionModel:
     return DiffusionModel(pipe, read_model(DEMO_FOLDER))
 
 
-def start(model: DiffusionModel, *requests: GenerationRequest) -> list[Sample]:
+def start(model: DiffusionModel, *requests: GenerationRequest) -> list[DiffusionSample]:
     """The samples of these requests, one each."""
     return [model.start(Assign(f"job-{number}", request))[0] for number, request in enumerate(requests)]
 
 
-def finish(model: DiffusionModel, samples: Sequence[Sample]) -> list[torch.Tensor]:
+def finish(model: DiffusionModel, samples: Sequence[DiffusionSample]) -> list[torch.Tensor]:
     """Step all samples together; each leaves when it is done. Their latents."""
     going_on = list(samples)
     while going_on:
@@ -93,6 +93,17 @@ def test_a_sampler_alone_is_diffusers_own(
     request = make_request("1girl, blue hair", sampler=sampler, num_inference_steps=steps)
     [latent] = finish(model, start(model, request))
     assert_close(latent, reference(pipe, config, request))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_early_preview_is_not_overdriven(model: DiffusionModel, sampler: Sampler) -> None:
+    """Whatever the scale is at which the sampler keeps its latent."""
+    [sample] = start(model, make_request("1girl, blue hair", sampler=sampler, num_inference_steps=12))
+    while sample.done < 0.25:
+        model.step([sample])
+    [preview] = model.preview(sample)()
+    assert preview is not None
+    assert np.isin(preview, (0, 255)).mean() < 0.1
 
 
 def company() -> list[GenerationRequest]:

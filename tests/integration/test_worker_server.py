@@ -35,7 +35,7 @@ from engine.protocol import (
     WorkerToCore,
 )
 from engine.transport import Channel
-from engine.worker.loop import Pending, Pixels
+from engine.worker.interfaces import Pending, Pixels
 from engine.worker.server import WorkerServer
 from tests.fixtures.engine import PATIENCE, make_request
 

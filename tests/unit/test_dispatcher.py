@@ -187,9 +187,9 @@ def test_the_time_left_comes_from_the_measured_speed() -> None:
     desk.core.announce()
     assert desk.sent[-1] == Queued("waiting", 1, about(12.0))  # two steps, and then its own four
     desk.submit("late", images=4, deadline=19.0)
-    assert desk.sent[-1] == Failed("late", "deadline", "it would take 20 s, and has 19 s")
+    assert desk.sent[-1] == Failed("late", "deadline", "it would take 20.0 s, and has 19.0 s")
     desk.core.announce()
-    assert desk.sent[-1] == Failed("late", "deadline", "it would take 20 s, and has 19 s"), "all was told"
+    assert desk.sent[-1] == Failed("late", "deadline", "it would take 20.0 s, and has 19.0 s"), "all was told"
 
 
 def test_the_speed_does_not_fall_while_there_is_nothing_to_do() -> None:
@@ -205,3 +205,32 @@ def test_the_speed_does_not_fall_while_there_is_nothing_to_do() -> None:
         desk.submit(name, images=4)
     desk.core.announce()
     assert desk.sent[-1] == Queued("d", 1, about(4.0 * (4 + 4)))  # per image; a fuller batch is faster
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_images_per_prompt": 0},
+        {"num_images_per_prompt": -2},
+        {"num_inference_steps": 0},
+        {"num_inference_steps": 1001},
+        {"width": 0},
+        {"width": 65, "height": 63},
+        {"guidance_scale": float("nan")},
+        {"init_image": b"a", "strength": 0.0},
+        {"init_image": b"a", "strength": 1.5},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_no_model_can_draw_is_refused_and_never_reaches_a_worker(
+    wrong: dict[str, Any], accepted: bool
+) -> None:
+    desk = Desk()
+    desk.sent.clear()
+    desk.core.submit(Submit("odd", make_request(**wrong), accepted=accepted))
+    assert [(type(event), event.code) for event in desk.sent if isinstance(event, Failed)] == [
+        (Failed, "invalid_request")
+    ]
+    assert len(desk.sent) == 1
+    assert not desk.workers[0].jobs
