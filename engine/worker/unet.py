@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -19,6 +19,15 @@ CHUNK_TOKENS = 77
 
 MEMORY_SHARE = 0.8
 """Of what is free on the device after loading; the rest is for the autoencoder and for fragmentation."""
+
+
+class _Inputs(NamedTuple):
+    """The arguments of `UNetCaller`."""
+
+    latents: torch.Tensor
+    timesteps: torch.Tensor
+    embeddings: torch.Tensor
+    mask: torch.Tensor | None
 
 
 class UNetCaller:
@@ -49,13 +58,11 @@ class UNetCaller:
             mask: shape (rows, tokens), true for tokens that count; None if all do.
         """
         rows = len(latents)
+        inputs = _Inputs(latents.to(self._parameter.dtype), timesteps, embeddings, mask)
         missing = next((bucket for bucket in self.buckets if bucket >= rows), rows) - rows
         if missing:
-            latents, timesteps, embeddings = (
-                _fill(each, missing) for each in (latents, timesteps, embeddings)
-            )
-            mask = _fill(mask, missing) if mask is not None else None
-        output = self._predict(latents.to(self._parameter.dtype), timesteps, embeddings, mask)
+            inputs = _Inputs(*(each if each is None else _fill(each, missing) for each in inputs))
+        output = self._predict(inputs)
         # Compiled code writes its next result into the same memory: this copy is needed there.
         return output[:rows].to(torch.float32, copy=True)
 
@@ -83,39 +90,28 @@ class UNetCaller:
         embeddings = torch.zeros(rows, CHUNK_TOKENS, self._unet.config.cross_attention_dim, **like)
         return latents, torch.zeros(rows, device=like["device"]), embeddings
 
-    def _predict(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        embeddings: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def _predict(self, inputs: _Inputs) -> torch.Tensor:
         if self._is_compiled:
             try:
-                return self._predict_compiled(latents, timesteps, embeddings, mask)
+                return self._predict_compiled(inputs)
             except torch.OutOfMemoryError:
                 raise
             except Exception:
                 log.exception("the compiled UNet failed; going on without compilation")
                 self._is_compiled = False
-        return self._forward(latents, timesteps, embeddings, mask)
+        return self._forward(*inputs)
 
-    def _predict_compiled(
-        self,
-        latents: torch.Tensor,
-        timesteps: torch.Tensor,
-        embeddings: torch.Tensor,
-        mask: torch.Tensor | None,
-    ) -> torch.Tensor:
-        if mask is None:
+    def _predict_compiled(self, inputs: _Inputs) -> torch.Tensor:
+        if inputs.mask is None:
             # Always with one: else a call of prompts of different lengths would be another compilation.
-            mask = torch.ones(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
-        for tensor in (latents, timesteps, embeddings, mask):
+            shape, device = inputs.embeddings.shape[:2], inputs.embeddings.device
+            inputs = inputs._replace(mask=torch.ones(shape, dtype=torch.bool, device=device))
+        for tensor in inputs:
             torch._dynamo.mark_dynamic(tensor, 0)
-        for tensor in (embeddings, mask):
+        for tensor in (inputs.embeddings, inputs.mask):
             torch._dynamo.mark_dynamic(tensor, 1)
         torch.compiler.cudagraph_mark_step_begin()
-        return self._call(latents, timesteps, embeddings, mask)
+        return self._call(*inputs)
 
     def _forward(
         self,
