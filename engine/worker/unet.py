@@ -29,6 +29,15 @@ class _Inputs(NamedTuple):
     embeddings: torch.Tensor
     mask: torch.Tensor | None
 
+    def filled_up(self, missing: int) -> _Inputs:
+        """With row 0 repeated at the end: its results are thrown away, but they must be numbers."""
+        return _Inputs(
+            _fill(self.latents, missing),
+            _fill(self.timesteps, missing),
+            _fill(self.embeddings, missing),
+            _fill(self.mask, missing) if self.mask is not None else None,
+        )
+
 
 class UNetCaller:
     """A UNet that is called with rows of latents, whatever they belong to."""
@@ -61,7 +70,7 @@ class UNetCaller:
         inputs = _Inputs(latents.to(self._parameter.dtype), timesteps, embeddings, mask)
         missing = next((bucket for bucket in self.buckets if bucket >= rows), rows) - rows
         if missing:
-            inputs = _Inputs(*(each if each is None else _fill(each, missing) for each in inputs))
+            inputs = inputs.filled_up(missing)
         output = self._predict(inputs)
         # Compiled code writes its next result into the same memory: this copy is needed there.
         return output[:rows].to(torch.float32, copy=True)
@@ -166,5 +175,4 @@ def _peak_bytes(caller: UNetCaller, rows: int, latent_shape: Sequence[int]) -> i
 
 
 def _fill(rows: torch.Tensor, missing: int) -> torch.Tensor:
-    """Repeat row 0 at the end: its result is thrown away, but it must be a number."""
     return torch.cat([rows, rows[:1].expand(missing, *rows.shape[1:])])
