@@ -19,9 +19,9 @@ from engine.checkpoints.keys import TEXT_PREFIX, VAE_PREFIX
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 
-def make(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Path, Path]:
-    """Write both files; their paths."""
-    components = read_components(SD1_FOLDER)
+def make(folder: Path, dtype: torch.dtype = torch.float32, *, config: Path = SD1_FOLDER) -> tuple[Path, Path]:
+    """Write both files, of the size that `config` gives the model; their paths."""
+    components = read_components(config)
     model, vae = folder / "model.ckpt", folder / "vae.ckpt"
     extras = {f"{TEXT_PREFIX}embeddings.position_ids": torch.arange(77)[None], "betas": torch.zeros(1000)}
     torch.save({"global_step": 1, "state_dict": _weights(components, dtype) | extras}, model)

@@ -17,6 +17,7 @@ SMALL = {
         *("--tiny", "--device=cpu", "--requests=3", "--steps=2", "--rounds=1"),
         *("--compile-mode=none", "--no-ray"),
     ),
+    "import_checkpoint": ("--tiny",),
 }
 
 KEYS = {
@@ -28,6 +29,10 @@ KEYS = {
     "gpu": {
         *("images_per_s", "single_s", "p50_s", "p95_s", "goodput_at_3_s", "gpu_idle_share"),
         *("cold_start_s", "continuous_vs_one_by_one", "images_per_s_by_way"),
+    },
+    "import_checkpoint": {
+        *("seconds", "peak_memory_gb", "sources_gb"),
+        *("seconds_by_dtype", "peak_memory_gb_by_dtype", "folder_gb_by_dtype"),
     },
 }
 
