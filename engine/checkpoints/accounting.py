@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from engine.checkpoints.components import Component
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.keys import VAE_PREFIX, Shape, other_kind, why_ignored
 from engine.checkpoints.reading import Checkpoint
 
@@ -108,7 +108,7 @@ def _ignore(source: Checkpoint, names: Iterable[str]) -> Counter[str]:
     if unexpected:
         raise CheckpointError(
             f"{source.name} has a key that is unexpected in a Stable Diffusion v1 model: "
-            f"{unexpected[0]}{_more(unexpected)}."
+            f"{shown(unexpected[0])}{_more(unexpected)}."
         )
     return Counter(reasons.values())
 

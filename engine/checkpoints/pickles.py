@@ -13,7 +13,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # what Python 2 called 
 from pathlib import Path
 from typing import IO, Any
 
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.errors import CheckpointError, shown
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_PICKLE = 1 << 28
@@ -116,14 +116,10 @@ def screen(path: Path) -> set[str]:
     for name in names:
         if not any(allowed.fullmatch(name) for allowed in (TENSORS, LEFTOVERS, MAPPINGS)):
             raise CheckpointError(
-                f"{path.name} wants to run {_shown(name)} when it is opened, which no checkpoint needs: "
+                f"{path.name} wants to run {shown(name)} when it is opened, which no checkpoint needs: "
                 "it was not opened, and you should not open it with anything else."
             )
     return {name for name in names if not TENSORS.fullmatch(name)}
-
-
-def _shown(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)[:120]
 
 
 def _in_zip(path: Path) -> list[str]:
@@ -140,7 +136,7 @@ def _in_zip(path: Path) -> list[str]:
                     listing.read(stream)
     except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
         raise CheckpointError(
-            f"{path.name} is cut short or damaged ({_shown(str(error))}): get the file again."
+            f"{path.name} is cut short or damaged ({shown(str(error))}): get the file again."
         ) from error
     return listing.globals
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError, safe_open
 
-from engine.checkpoints.errors import CannotNow, CheckpointError
+from engine.checkpoints.errors import CannotNow, CheckpointError, shown
 from engine.checkpoints.keys import Shape
 from engine.checkpoints.pickles import MAPPINGS, screen
 
@@ -121,17 +121,17 @@ def _open_pickle(path: Path) -> Checkpoint:
         for key, value in content.items():
             if isinstance(value, torch.Tensor):
                 raise CheckpointError(
-                    f"{path.name} has a key {_told(key)} beside its state_dict: what is it?"
+                    f"{path.name} has a key {shown(key)} beside its state_dict: what is it?"
                 )
-            leftovers += [_told(key)] * (key != "state_dict")
+            leftovers += [shown(key)] * (key != "state_dict")
     tensors: dict[str, torch.Tensor] = {}
     for key, value in weights.items():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
             tensors[key] = value
         elif isinstance(value, torch.Tensor):
-            raise CheckpointError(f"{path.name} has a weight without a name ({_told(key)}).")
+            raise CheckpointError(f"{path.name} has a weight without a name ({shown(key)}).")
         else:
-            leftovers.append(_told(key))
+            leftovers.append(shown(key))
     return Checkpoint(
         path,
         {name: tuple(tensor.shape) for name, tensor in tensors.items()},
@@ -139,10 +139,6 @@ def _open_pickle(path: Path) -> Checkpoint:
         lambda name: tensors[name].detach(),
         leftovers,
     )
-
-
-def _told(key: object) -> str:
-    return key if isinstance(key, str) else repr(key)[:80]
 
 
 def _unpickle(path: Path, leftovers: set[str]) -> Any:
@@ -160,7 +156,9 @@ def _unpickle(path: Path, leftovers: set[str]) -> Any:
     except Exception as error:  # torch lets through whatever a damaged file leads to
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted:
-            raise CheckpointError(f"{path.name} wants to use {wanted[1]}, which is not allowed.") from error
+            raise CheckpointError(
+                f"{path.name} wants to use {shown(wanted[1])}, which is not allowed."
+            ) from error
         raise CheckpointError(
             f"{path.name} is cut short, damaged or not a checkpoint of torch: get the file again."
         ) from error
