@@ -16,6 +16,7 @@ from engine.checkpoints.components import SD1_FOLDER, read_components
 from engine.checkpoints.errors import CheckpointError
 from engine.checkpoints.progress import Bars
 from engine.checkpoints.reading import open_checkpoint, sha256_of
+from engine.checkpoints.records import checked_sha256
 from engine.checkpoints.staging import check_space, refuse_existing, staged
 from engine.checkpoints.writing import TORCH_DTYPES, write_part
 from engine.installed import MODIFIED_NOTICE, RECORD_NAME, Dtype, ImportRecord, SourceFile, check_name
@@ -104,8 +105,8 @@ def _describe_sources(request: ImportRequest, bars: Bars) -> list[SourceFile]:
         origin = request.origins.get(path)
         size = path.stat().st_size
         if origin is None:
-            with bars.step(f"sha256 of {path.name}", size) as advance:
-                origin = Origin("", "", sha256_of(path, advance))
+            with bars.step(f"checking {path.name}", size) as advance:
+                origin = Origin("", "", checked_sha256(path, advance))
         fields = {"repo": origin.repo, "commit": origin.commit, "sha256": origin.sha256}
         sources.append(
             SourceFile(role="model" if role == "model" else "vae", file=path.name, size=size, **fields)

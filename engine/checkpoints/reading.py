@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from engine.checkpoints.errors import CannotNow, CheckpointError, shown
 from engine.checkpoints.keys import Shape
-from engine.checkpoints.pickles import MAPPINGS, screen
+from engine.checkpoints.pickles import MAPPINGS, is_zip, screen
 
 CHUNK = 1 << 24
 
@@ -70,13 +70,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return _open_safetensors(path) if is_safetensors else _open_pickle(path)
 
 
-def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
-    """The sha256 of a file; `advance` is told of the bytes that were read."""
+def sha256_of(
+    path: Path,
+    advance: Callable[[int], None] = lambda _count: None,
+    look: Callable[[bytes], None] = lambda _data: None,
+) -> str:
+    """The sha256 of a file; `advance` is told how many bytes were read, and `look` which."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
+                look(chunk)
                 advance(len(chunk))
     except OSError as error:
         raise CannotNow(f"{path} cannot be read: {error.strerror}.") from error
@@ -145,12 +150,10 @@ def _unpickle(path: Path, leftovers: set[str]) -> Any:
     stand_ins: list[Any] = [
         (OrderedDict if MAPPINGS.fullmatch(name) else Leftover, name) for name in leftovers
     ]
-    with path.open("rb") as stream:
-        is_zip = stream.read(4) == b"PK\x03\x04"
     try:
         # The warnings are about old formats, which is what these files are.
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(stand_ins):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
     except MemoryError:
         raise
     except Exception as error:  # torch lets through whatever a damaged file leads to
