@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError, safe_open
 
-from engine.checkpoints.errors import CannotNow, CheckpointError, shown
+from engine.checkpoints.disk import reading
+from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.keys import Shape
 from engine.checkpoints.pickles import MAPPINGS, is_zip, screen
 
 CHUNK = 1 << 24
+
+KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+"""What a path can be instead of a file; the rest are devices."""
 
 
 class Leftover:
@@ -57,17 +62,25 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is neither, is damaged, or wants to run code.
     """
-    try:
+    with reading(path):
+        _refuse_special(path)
         with path.open("rb") as stream:
             start = stream.read(9)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     if not start:
         raise CheckpointError(f"{path.name} is empty: get the file again.")
     is_safetensors = path.suffix == ".safetensors" or start[8:9] == b"{"
     return _open_safetensors(path) if is_safetensors else _open_pickle(path)
+
+
+def _refuse_special(path: Path) -> None:
+    """Opening a pipe would wait for somebody to write into it, and a device may have no end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no file {path}.") from None
+    if not stat.S_ISREG(mode):
+        kind = next((kind for is_kind, kind in KINDS if is_kind(mode)), "a device")
+        raise CheckpointError(f"{path} is {kind}: name the .ckpt or .safetensors file itself.")
 
 
 def sha256_of(
@@ -77,14 +90,11 @@ def sha256_of(
 ) -> str:
     """The sha256 of a file; `advance` is told how many bytes were read, and `look` which."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-                look(chunk)
-                advance(len(chunk))
-    except OSError as error:
-        raise CannotNow(f"{path} cannot be read: {error.strerror}.") from error
+    with reading(path), path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            look(chunk)
+            advance(len(chunk))
     return digest.hexdigest()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,28 @@ def left_behind(tmp_path: Path) -> list[str]:
 def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="name"):
         do_import(tmp_path, tmp_path / "none.ckpt", name=name)
+
+
+@contextmanager
+def pipe_at(path: Path) -> Iterator[Path]:
+    """A pipe with a writer and some bytes in it: whoever opens it after all fails here, and does not wait."""
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    os.write(held, b"12345678{")
+    try:
+        yield path
+    finally:
+        os.close(held)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    model = save(tmp_path / "m.ckpt", compvis_model())
+    with pipe_at(tmp_path / "pipe") as pipe:
+        with pytest.raises(CheckpointError, match="pipe is a pipe: name the"):
+            do_import(tmp_path, pipe)
+        with pytest.raises(CheckpointError, match="pipe is a pipe: name the"):
+            do_import(tmp_path, model, pipe)
+    assert left_behind(tmp_path) == []
 
 
 def test_a_missing_key_leaves_nothing(tmp_path: Path) -> None:

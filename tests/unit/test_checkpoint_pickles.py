@@ -6,6 +6,7 @@ import builtins
 import io
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import zipfile
@@ -221,11 +222,19 @@ def empty_zip(path: Path) -> Path:
     return path
 
 
+def socket_at(path: Path) -> Path:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+    return path
+
+
 BIG: Weights = {"a": torch.ones(1000), "b": torch.ones(5000)}
 
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no file": (lambda folder: folder / "none.ckpt", "There is no file"),
-    "a folder": (lambda folder: folder, "cannot be read"),
+    "a folder": (lambda folder: folder, "is a folder: name the .ckpt or .safetensors file itself"),
+    "a device": (lambda _folder: Path("/dev/zero"), "/dev/zero is a device"),
+    "a socket": (lambda folder: socket_at(folder / "m.ckpt"), "m.ckpt is a socket"),
     "empty": (lambda folder: written(folder / "m.ckpt", b""), "is empty"),
     "zip cut": (lambda folder: cut(save(folder / "m.ckpt", BIG)), "cut short"),
     "legacy cut": (lambda folder: cut(save(folder / "m.ckpt", BIG, legacy=True)), "cut short"),
