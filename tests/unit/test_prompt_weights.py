@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.presets import PresetBook, give_way, join_terms
+from bot.presets import PresetBook
+from bot.terms import give_way, join_terms
 from engine.worker.prompt_weights import MAX_WEIGHT, Fragment, clean, escape, parse, read_prompt
 
 SYNTAX = r"()[]{}\:"
