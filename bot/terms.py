@@ -11,9 +11,9 @@ CLOSERS = {"(": ")", "[": "]", "{": "}"}
 
 _PIECE = re.compile(r"\\.|.", re.DOTALL)
 _SYNTAX = re.compile(
-    r"\\(?P<escaped>[()\[\]{}\\:,，、])|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<comma>[,，、])"
-    r"|(?P<term_weight>::[0-9.]+(?!\.?[0-9A-Za-z_:]))|(?P<group_weight>:\s*[0-9.]+\s*(?=\)))"
-    r"|(?P<words>[^\\()\[\]{}:,，、]+|.)",
+    r"\\(?P<escaped>[()\[\]{}\\:：,，、])|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<comma>[,，、])"
+    r"|(?P<term_weight>::[0-9.]+(?!\.?[0-9A-Za-z_:]))|(?P<group_weight>[:：]\s*[0-9０-９.．]+\s*(?=\)))"
+    r"|(?P<words>[^\\()\[\]{}:：,，、]+|.)",
     re.DOTALL,
 )
 

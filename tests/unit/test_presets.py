@@ -159,6 +159,8 @@ def test_any_prompt_is_taken_or_refused_and_never_raises_anything_else(prompt: s
 WEIGHED = [
     "(bad hands:1.5)",
     "( Bad Hands : .5 )",
+    "(bad hands：1.5)",
+    "( Bad Hands ： １．５ )",
     "(bad hands)",
     "{{bad hands}}",
     "[bad hands]",
@@ -184,6 +186,8 @@ def test_a_term_that_the_member_weighs_is_not_added_once_more(negative: str) -> 
     [
         r"\(bad hands\)",
         r"bad hands\::1.5",
+        r"(bad hands\：1.5)",
+        "（bad hands：1.5）",
         "(very bad hands:1.5)",
         "bad (hands:1.5)",
         "(bad hands",

@@ -188,6 +188,31 @@ def test_full_width_brackets_are_words() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["(青い髪：1.3)", "(青い髪：１．３)", "(青い髪　：　1.3　)", "(青い髪:１．３)"]
+)
+def test_a_full_width_colon_before_the_number_of_a_half_width_bracket_is_one(text: str) -> None:
+    assert [(words.strip(), weight) for words, weight in read_prompt(text)] == [("青い髪", 1.3)]
+    assert read_prompt("((a：1.5) b：２)") == [Fragment("a", 3.0), Fragment(" b", 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("(青い髪：1.3）", [("(青い髪:1.3)", 1)]),
+        ("（青い髪：1.3)", [("(青い髪:1.3)", 1)]),
+        ("a：1.3", [("a:1.3", 1)]),
+        ("a：：1.3", [("a::1.3", 1)]),
+        ("(a：：1.3)", [("a::1.3", 1.1)]),
+        ("(注：猫)", [("注:猫", 1.1)]),
+        ("(時刻 12：30)", [("時刻 12:30", 1.1)]),
+        (r"(cat \：3)", [("cat :3", 1.1)]),
+    ],
+)
+def test_any_other_full_width_colon_is_words(text: str, fragments: list[tuple[str, float]]) -> None:
+    assert [(words, round(weight, 4)) for words, weight in read_prompt(text)] == fragments
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a <|startoftext|> b <|endoftext|>",
