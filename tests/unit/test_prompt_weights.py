@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -161,6 +163,26 @@ def test_weighted_terms_keep_their_weights(terms: list[tuple[str, int]]) -> None
     # A letter right after the number would make it none, so each term begins with a space.
     expected = [Fragment(f" {words}", weight / 10) for words, weight in terms]
     assert parse("".join(f" {words}::{weight / 10}" for words, weight in terms)) == expected
+
+
+GUIDES = [Path(__file__).parents[2] / "docs/how-to" / name for name in ("member.md", "member.ja.md")]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    ("example", "fragments"),
+    [
+        (r"saber \(fate\)", [("saber (fate)", 1)]),
+        (r"red\, white and blue::1.3", [("red, white and blue", 1.3)]),
+        ("(青い髪：１．３)", [("青い髪", 1.3)]),
+        ("(bad hands:1.5)", [("bad hands", 1.5)]),
+    ],
+)
+def test_what_the_members_guides_say_is_so(
+    page: Path, example: str, fragments: list[tuple[str, float]]
+) -> None:
+    assert example in page.read_text(encoding="utf-8")
+    assert [tuple(fragment) for fragment in read_prompt(example)] == fragments
 
 
 # --- cleaning ---------------------------------------------------------------------------------------
