@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 
 from engine.checkpoints.accounting import Account, account_for
 from engine.checkpoints.components import SD1_FOLDER, read_components
+from engine.checkpoints.disk import reading
 from engine.checkpoints.errors import CheckpointError
 from engine.checkpoints.progress import Bars
 from engine.checkpoints.reading import open_checkpoint, sha256_of
@@ -103,7 +103,8 @@ def _describe_sources(request: ImportRequest, bars: Bars) -> list[SourceFile]:
         if path is None:
             continue
         origin = request.origins.get(path)
-        size = path.stat().st_size
+        with reading(path):
+            size = path.stat().st_size
         if origin is None:
             with bars.step(f"checking {path.name}", size) as advance:
                 origin = Origin("", "", checked_sha256(path, advance))
@@ -122,7 +123,9 @@ def _copy_configuration(config_dir: Path, folder: Path) -> dict[str, str]:
         if path.suffix not in (".json", ".txt") or path.name in (CARD_NAME, RECORD_NAME):
             continue
         (folder / relative).parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / relative)
+        with reading(path):
+            content = path.read_bytes()
+        (folder / relative).write_bytes(content)
         files[str(relative)] = sha256_of(folder / relative)
     return files
 

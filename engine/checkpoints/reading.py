@@ -105,11 +105,11 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
         CheckpointError: the file is cut short or damaged.
     """
     try:
-        with safe_open(path, "pt"):  # checks the header and that the file is as long as it says
+        with reading(path), safe_open(path, "pt"):  # checks the header, and the file's length against it
             pass
-        with path.open("rb") as stream:
+        with reading(path), path.open("rb") as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path.name} is cut short or damaged: get the file again.") from error
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
