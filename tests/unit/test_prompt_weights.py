@@ -8,8 +8,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.presets import PresetBook
-from bot.terms import give_way, join_terms
 from engine.worker.prompt_weights import MAX_WEIGHT, Fragment, clean, escape, parse, read_prompt
 
 SYNTAX = r"()[]{}\:"
@@ -255,51 +253,3 @@ def test_no_fragment_has_a_special_token(text: str) -> None:
 def test_any_text_can_be_read(text: str) -> None:
     for fragment in read_prompt(text):
         fragment.text.encode()  # lone surrogates included
-
-
-# --- what the presets add ---------------------------------------------------------------------------
-
-
-def test_a_weight_in_a_members_negative_prompt_leaves_the_presets_words_alone() -> None:
-    book = PresetBook.load()
-    preset = book.get("2022 Artstyle").negative
-    fragments = parse(join_terms(preset, book.anatomy, "text, blurry background::1.5"))
-    assert fragments[-1] == Fragment(" blurry background", 1.5)
-    assert [weight for _, weight in fragments[:-1]] == [1.0]
-
-
-def written(term: str, form: str, weight: int) -> str:
-    """A term with a weight of tenths, in one of the ways to write it."""
-    return {"group": f"({term}:{weight / 10})", "term": f"{term}::{weight / 10}"}[form]
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(PresetBook.load().anatomy.split(", ")),
-        st.tuples(st.sampled_from(["group", "term"]), st.integers(0, 30)),
-    )
-)
-def test_a_members_weight_is_the_only_one_that_a_term_has(weights: dict[str, tuple[str, int]]) -> None:
-    own = ", ".join(written(term, *weight) for term, weight in weights.items())
-    anatomy = PresetBook.load().anatomy
-    fragments = parse(join_terms(give_way(anatomy, own), own))
-    found = {
-        words.strip(): weight
-        for fragment, weight in fragments
-        for words in fragment.split(",")
-        if words.strip()
-    }
-    assert found == dict.fromkeys(anatomy.split(", "), 1.0) | {
-        term: weight / 10 for term, (_, weight) in weights.items()
-    }
-    assert len("".join(words_of(fragments)).split(",")) == len(found), "each term is there once"
-
-
-@given(st.lists(ANY_TEXT.filter(str.strip), unique_by=lambda text: " ".join(text.split()).casefold()))
-def test_escaped_terms_are_joined_as_they_are(terms: list[str]) -> None:
-    joined = join_terms(*map(escape, terms))
-    assert words_of(parse(joined)) == ", ".join(term.strip() for term in terms)
-
-
-def test_a_forgotten_bracket_leaves_the_presets_words_alone() -> None:
-    assert [weight for _, weight in parse(join_terms("1girl, (smile", "film grain"))] == [1.0]

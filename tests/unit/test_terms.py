@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.terms import join_terms
+from bot.presets import PresetBook
+from bot.terms import give_way, join_terms
+from engine.worker.prompt_weights import Fragment, escape, parse
+
+ANY_TEXT = st.text() | st.text(alphabet="()[]{}\\:,、ab 1.5青🎨")
+
+
+def words_of(fragments: list[Fragment]) -> str:
+    return "".join(fragment.text for fragment in fragments)
 
 
 @given(st.lists(st.text(alphabet="abA ,"), max_size=4))
@@ -46,3 +54,51 @@ def test_joining_what_was_joined_changes_nothing(parts: list[str]) -> None:
     joined = join_terms(*parts)
     assert join_terms(joined) == joined
     assert join_terms(joined, *parts) == joined
+
+
+# --- as the worker reads them ---------------------------------------------------------------------------
+
+
+def test_a_weight_in_a_members_negative_prompt_leaves_the_presets_words_alone() -> None:
+    book = PresetBook.load()
+    preset = book.get("2022 Artstyle").negative
+    fragments = parse(join_terms(preset, book.anatomy, "text, blurry background::1.5"))
+    assert fragments[-1] == Fragment(" blurry background", 1.5)
+    assert [weight for _, weight in fragments[:-1]] == [1.0]
+
+
+def written(term: str, form: str, weight: int) -> str:
+    """A term with a weight of tenths, in one of the ways to write it."""
+    return {"group": f"({term}:{weight / 10})", "term": f"{term}::{weight / 10}"}[form]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(PresetBook.load().anatomy.split(", ")),
+        st.tuples(st.sampled_from(["group", "term"]), st.integers(0, 30)),
+    )
+)
+def test_a_members_weight_is_the_only_one_that_a_term_has(weights: dict[str, tuple[str, int]]) -> None:
+    own = ", ".join(written(term, *weight) for term, weight in weights.items())
+    anatomy = PresetBook.load().anatomy
+    fragments = parse(join_terms(give_way(anatomy, own), own))
+    found = {
+        words.strip(): weight
+        for fragment, weight in fragments
+        for words in fragment.split(",")
+        if words.strip()
+    }
+    assert found == dict.fromkeys(anatomy.split(", "), 1.0) | {
+        term: weight / 10 for term, (_, weight) in weights.items()
+    }
+    assert len("".join(words_of(fragments)).split(",")) == len(found), "each term is there once"
+
+
+@given(st.lists(ANY_TEXT.filter(str.strip), unique_by=lambda text: " ".join(text.split()).casefold()))
+def test_escaped_terms_are_joined_as_they_are(terms: list[str]) -> None:
+    joined = join_terms(*map(escape, terms))
+    assert words_of(parse(joined)) == ", ".join(term.strip() for term in terms)
+
+
+def test_a_forgotten_bracket_leaves_the_presets_words_alone() -> None:
+    assert [weight for _, weight in parse(join_terms("1girl, (smile", "film grain"))] == [1.0]
