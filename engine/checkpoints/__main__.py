@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.errors import CheckpointError, printable, shown
 
 # Checkpoints are read offline; `pull` alone asks the hub, for the two files that it names.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _verify(args) if args.command == "verify" else _install(args)
     except CheckpointError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")  # a file's own name may be anybody's, too
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; nothing was installed.\n")
@@ -100,7 +100,7 @@ def _verify(args: argparse.Namespace) -> int:
     from engine.installed import read_record
 
     verdicts = verify_model(args.folder, Bars())
-    _write_lines(f"{verdict.file}: {verdict.problem or 'ok'}" for verdict in verdicts)
+    _write_lines(f"{shown(verdict.file)}: {verdict.problem or 'ok'}" for verdict in verdicts)
     _write_lines(told_sources(read_record(args.folder)))
     bad = sum(bool(verdict.problem) for verdict in verdicts)
     if bad:

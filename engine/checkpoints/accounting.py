@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from engine.checkpoints.components import Component
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.disk import reading
+from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.keys import VAE_PREFIX, Shape, other_kind, why_ignored
 from engine.checkpoints.reading import Checkpoint
 
@@ -27,7 +28,8 @@ class Part:
 
     def load(self, key: str) -> torch.Tensor:
         """A weight by the model's own key, in the model's shape and the source's data type."""
-        return self.source.load(self.names[key]).reshape(self.component.shapes[key])
+        with reading(self.source.path):
+            return self.source.load(self.names[key]).reshape(self.component.shapes[key])
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _ignore(source: Checkpoint, names: Iterable[str]) -> Counter[str]:
     if unexpected:
         raise CheckpointError(
             f"{source.name} has a key that is unexpected in a Stable Diffusion v1 model: "
-            f"{unexpected[0]}{_more(unexpected)}."
+            f"{shown(unexpected[0])}{_more(unexpected)}."
         )
     return Counter(reasons.values())
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MAX_SHOWN = 120
+"""Letters of a name; the longest key of a Stable Diffusion v1 model has 83."""
+
 
 class CheckpointError(Exception):
     """The file, the option or the name is wrong: somebody has to change something."""
@@ -13,3 +16,15 @@ class CannotNow(CheckpointError):
     """The disk or the network does not let it happen now."""
 
     exit_code = 1
+
+
+def shown(name: object) -> str:
+    """A name from a file that anybody may have made, so that a sentence can have it."""
+    text = name if isinstance(name, str) else repr(name)
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return printable(cut)
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what a terminal would obey: escape sequences, reordering."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -29,6 +29,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
+from engine.checkpoints.disk import writing
 from engine.checkpoints.errors import CannotNow, CheckpointError
 from engine.checkpoints.importing import ImportRequest, Origin, check_target, import_checkpoint
 from engine.checkpoints.progress import Advance, Bars
@@ -149,17 +150,18 @@ def _left_to_fetch(offer: Offer, downloads: Path) -> int:
 def _fetch(offer: Offer, downloads: Path, by_hand: str, bars: Bars) -> Path:
     """The file, whole and with the right sha256; what an earlier attempt has left is gone on with."""
     path, partial = _places(offer, downloads)
-    make_folder(downloads)
-    path.parent.mkdir(exist_ok=True)
-    if not path.exists():
-        with partial.open("ab") as stream:
-            _lock(stream, offer)
-            done = stream.tell() if stream.tell() <= offer.size else 0
-            stream.truncate(done)
-            with bars.step(f"fetching {offer.wanted.file}"[:60], offer.size, done) as advance:
-                _download(offer, cast(BinaryIO, _Counted(stream, advance)), done, by_hand)
-            os.fsync(stream.fileno())
-        partial.rename(path)
+    with writing(path):
+        make_folder(downloads)
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            with partial.open("ab") as stream:
+                _lock(stream, offer)
+                done = stream.tell() if stream.tell() <= offer.size else 0
+                stream.truncate(done)
+                with bars.step(f"fetching {offer.wanted.file}"[:60], offer.size, done) as advance:
+                    _download(offer, cast(BinaryIO, _Counted(stream, path, advance)), done, by_hand)
+                os.fsync(stream.fileno())
+            partial.rename(path)
     with bars.step(f"sha256 of {offer.wanted.file}", offer.size) as advance:
         found = sha256_of(path, advance)
     if found != offer.sha256:
@@ -181,15 +183,17 @@ def _lock(stream: io.BufferedWriter, offer: Offer) -> None:
 class _Counted:
     """A file that tells of what is written to it; only what http_get needs."""
 
-    def __init__(self, stream: io.BufferedWriter, advance: Advance) -> None:
+    def __init__(self, stream: io.BufferedWriter, path: Path, advance: Advance) -> None:
         self._stream = stream
+        self._path = path
         self._advance = advance
         self.tell, self.seek, self.truncate = stream.tell, stream.seek, stream.truncate
 
     def write(self, data: bytes) -> int:
-        """Write and tell."""
+        """Write and tell. What the disk refuses is told here: around it, it would pass for the network."""
         self._advance(len(data))
-        return self._stream.write(data)
+        with writing(self._path):
+            return self._stream.write(data)
 
 
 def _download(offer: Offer, stream: BinaryIO, done: int, by_hand: str) -> None:
@@ -212,8 +216,6 @@ def _hub(wanted: HubFile, by_hand: str) -> Iterator[None]:
             f"The hub has no {wanted.file} in {wanted.repo} at {wanted.revision} (any more)."
         ) from error
     except (httpx2.HTTPError, OfflineModeIsEnabled, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-            raise CannotNow(f"{error.filename} could not be written: {error.strerror}.") from error
         raise CannotNow(
             f"{wanted.file} could not be fetched from {constants.ENDPOINT}: pull again to go on where it "
             f"stopped; or, if this machine is offline, {by_hand}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,11 @@ import msgspec
 
 from engine.checkpoints.accounting import Account, account_for
 from engine.checkpoints.components import SD1_FOLDER, read_components
+from engine.checkpoints.disk import reading
 from engine.checkpoints.errors import CheckpointError
 from engine.checkpoints.progress import Bars
 from engine.checkpoints.reading import open_checkpoint, sha256_of
+from engine.checkpoints.records import checked_sha256
 from engine.checkpoints.staging import check_space, refuse_existing, staged
 from engine.checkpoints.writing import TORCH_DTYPES, write_part
 from engine.installed import MODIFIED_NOTICE, RECORD_NAME, Dtype, ImportRecord, SourceFile, check_name
@@ -102,10 +103,11 @@ def _describe_sources(request: ImportRequest, bars: Bars) -> list[SourceFile]:
         if path is None:
             continue
         origin = request.origins.get(path)
-        size = path.stat().st_size
+        with reading(path):
+            size = path.stat().st_size
         if origin is None:
-            with bars.step(f"sha256 of {path.name}", size) as advance:
-                origin = Origin("", "", sha256_of(path, advance))
+            with bars.step(f"checking {path.name}", size) as advance:
+                origin = Origin("", "", checked_sha256(path, advance))
         fields = {"repo": origin.repo, "commit": origin.commit, "sha256": origin.sha256}
         sources.append(
             SourceFile(role="model" if role == "model" else "vae", file=path.name, size=size, **fields)
@@ -121,7 +123,9 @@ def _copy_configuration(config_dir: Path, folder: Path) -> dict[str, str]:
         if path.suffix not in (".json", ".txt") or path.name in (CARD_NAME, RECORD_NAME):
             continue
         (folder / relative).parent.mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / relative)
+        with reading(path):
+            content = path.read_bytes()
+        (folder / relative).write_bytes(content)
         files[str(relative)] = sha256_of(folder / relative)
     return files
 

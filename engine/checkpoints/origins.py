@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.checkpoints.errors import shown
 from engine.installed import RECORD_NAME, ImportRecord, SourceFile, read_record
 from engine.models import ModelError
 
@@ -13,7 +14,7 @@ def told_sources(record: ImportRecord | None) -> list[str]:
     if record is None:
         return [f"There is no {RECORD_NAME}: where this model came from was not written down."]
     return [
-        f"{source.file}: {_place(source, len(source.commit))}, sha256 {source.sha256}"
+        f"{shown(source.file)}: {_place(source, len(source.commit))}, sha256 {shown(source.sha256)}"
         for source in record.sources
     ]
 
@@ -28,4 +29,8 @@ def told_briefly(folder: Path) -> str:
 
 
 def _place(source: SourceFile, digits: int) -> str:
-    return f"commit {source.commit[:digits]} of {source.repo}" if source.commit else "a file that was here"
+    return (
+        f"commit {shown(source.commit[:digits])} of {shown(source.repo)}"
+        if source.commit
+        else "a file that was here"
+    )

@@ -13,9 +13,10 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # what Python 2 called 
 from pathlib import Path
 from typing import IO, Any
 
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.errors import CheckpointError, shown
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+CHUNK = 1 << 20
 MAX_PICKLE = 1 << 28
 """Bytes. The pickle of a whole model's names and shapes is below 1 MB."""
 
@@ -105,25 +106,39 @@ def _plain_name(module: str, name: str) -> str:
     return f"{'os' if module in ('posix', 'nt') else module}.{name}"
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file is what torch has written since 1.6."""
+    with path.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
 def screen(path: Path) -> set[str]:
     """Refuse a pickled checkpoint that wants more than tensors; the names of the left-overs it has.
 
     Raises:
         CheckpointError: it names anything else, is cut short, or is no checkpoint at all.
     """
-    with path.open("rb") as stream:
-        names = _in_zip(path) if stream.read(4) == b"PK\x03\x04" else _in_legacy(path)
+    zipped = is_zip(path)
+    names = _in_zip(path) if zipped else _in_legacy(path)
     for name in names:
         if not any(allowed.fullmatch(name) for allowed in (TENSORS, LEFTOVERS, MAPPINGS)):
             raise CheckpointError(
-                f"{path.name} wants to run {_shown(name)} when it is opened, which no checkpoint needs: "
+                f"{path.name} wants to run {shown(name)} when it is opened, which no checkpoint needs: "
                 "it was not opened, and you should not open it with anything else."
             )
+    if zipped:
+        _refuse_packed_again(path)
     return {name for name in names if not TENSORS.fullmatch(name)}
 
 
-def _shown(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)[:120]
+def _refuse_packed_again(path: Path) -> None:
+    """What is mapped into memory must not be compressed; torch would take its bytes for numbers."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise CheckpointError(
+                f"{path.name} was packed by something else than torch, which compresses nothing: get the "
+                "file as it was published."
+            )
 
 
 def _in_zip(path: Path) -> list[str]:
@@ -138,9 +153,13 @@ def _in_zip(path: Path) -> list[str]:
                     raise CheckpointError(f"{path.name} has a pickle of {member.file_size} bytes: too large.")
                 with archive.open(member) as stream:
                     listing.read(stream)
-    except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+                    while stream.read(CHUNK):  # up to its end, where zipfile compares the checksum
+                        pass
+    except CheckpointError:
+        raise
+    except Exception as error:  # a flipped bit can ask for a password, too
         raise CheckpointError(
-            f"{path.name} is cut short or damaged ({_shown(str(error))}): get the file again."
+            f"{path.name} is cut short or damaged ({shown(str(error))}): get the file again."
         ) from error
     return listing.globals
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,11 +16,15 @@ from typing import Any, Self
 import torch
 from safetensors import SafetensorError, safe_open
 
-from engine.checkpoints.errors import CannotNow, CheckpointError
+from engine.checkpoints.disk import reading
+from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.keys import Shape
-from engine.checkpoints.pickles import MAPPINGS, screen
+from engine.checkpoints.pickles import MAPPINGS, is_zip, screen
 
 CHUNK = 1 << 24
+
+KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+"""What a path can be instead of a file; the rest are devices."""
 
 
 class Leftover:
@@ -57,29 +62,39 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: it is neither, is damaged, or wants to run code.
     """
-    try:
+    with reading(path):
+        _refuse_special(path)
         with path.open("rb") as stream:
             start = stream.read(9)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     if not start:
         raise CheckpointError(f"{path.name} is empty: get the file again.")
     is_safetensors = path.suffix == ".safetensors" or start[8:9] == b"{"
     return _open_safetensors(path) if is_safetensors else _open_pickle(path)
 
 
-def sha256_of(path: Path, advance: Callable[[int], None] = lambda _count: None) -> str:
-    """The sha256 of a file; `advance` is told of the bytes that were read."""
-    digest = hashlib.sha256()
+def _refuse_special(path: Path) -> None:
+    """Opening a pipe would wait for somebody to write into it, and a device may have no end."""
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-                advance(len(chunk))
-    except OSError as error:
-        raise CannotNow(f"{path} cannot be read: {error.strerror}.") from error
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no file {path}.") from None
+    if not stat.S_ISREG(mode):
+        kind = next((kind for is_kind, kind in KINDS if is_kind(mode)), "a device")
+        raise CheckpointError(f"{path} is {kind}: name the .ckpt or .safetensors file itself.")
+
+
+def sha256_of(
+    path: Path,
+    advance: Callable[[int], None] = lambda _count: None,
+    look: Callable[[bytes], None] = lambda _data: None,
+) -> str:
+    """The sha256 of a file; `advance` is told how many bytes were read, and `look` which."""
+    digest = hashlib.sha256()
+    with reading(path), path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            look(chunk)
+            advance(len(chunk))
     return digest.hexdigest()
 
 
@@ -90,11 +105,11 @@ def read_safetensors_header(path: Path) -> dict[str, Any]:
         CheckpointError: the file is cut short or damaged.
     """
     try:
-        with safe_open(path, "pt"):  # checks the header and that the file is as long as it says
+        with reading(path), safe_open(path, "pt"):  # checks the header, and the file's length against it
             pass
-        with path.open("rb") as stream:
+        with reading(path), path.open("rb") as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{path.name} is cut short or damaged: get the file again.") from error
     return {name: entry for name, entry in header.items() if name != "__metadata__"}
 
@@ -121,17 +136,17 @@ def _open_pickle(path: Path) -> Checkpoint:
         for key, value in content.items():
             if isinstance(value, torch.Tensor):
                 raise CheckpointError(
-                    f"{path.name} has a key {_told(key)} beside its state_dict: what is it?"
+                    f"{path.name} has a key {shown(key)} beside its state_dict: what is it?"
                 )
-            leftovers += [_told(key)] * (key != "state_dict")
+            leftovers += [shown(key)] * (key != "state_dict")
     tensors: dict[str, torch.Tensor] = {}
     for key, value in weights.items():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
             tensors[key] = value
         elif isinstance(value, torch.Tensor):
-            raise CheckpointError(f"{path.name} has a weight without a name ({_told(key)}).")
+            raise CheckpointError(f"{path.name} has a weight without a name ({shown(key)}).")
         else:
-            leftovers.append(_told(key))
+            leftovers.append(shown(key))
     return Checkpoint(
         path,
         {name: tuple(tensor.shape) for name, tensor in tensors.items()},
@@ -141,26 +156,22 @@ def _open_pickle(path: Path) -> Checkpoint:
     )
 
 
-def _told(key: object) -> str:
-    return key if isinstance(key, str) else repr(key)[:80]
-
-
 def _unpickle(path: Path, leftovers: set[str]) -> Any:
     stand_ins: list[Any] = [
         (OrderedDict if MAPPINGS.fullmatch(name) else Leftover, name) for name in leftovers
     ]
-    with path.open("rb") as stream:
-        is_zip = stream.read(4) == b"PK\x03\x04"
     try:
         # The warnings are about old formats, which is what these files are.
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(stand_ins):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip(path))
     except MemoryError:
         raise
     except Exception as error:  # torch lets through whatever a damaged file leads to
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted:
-            raise CheckpointError(f"{path.name} wants to use {wanted[1]}, which is not allowed.") from error
+            raise CheckpointError(
+                f"{path.name} wants to use {shown(wanted[1])}, which is not allowed."
+            ) from error
         raise CheckpointError(
             f"{path.name} is cut short, damaged or not a checkpoint of torch: get the file again."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import secrets
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.checkpoints.disk import writing
 from engine.checkpoints.errors import CannotNow, CheckpointError
 from engine.checkpoints.origins import told_briefly
 from engine.installed import PARTIAL
@@ -54,19 +56,18 @@ def check_space(folder: Path, needed: int) -> None:
 def staged(target: Path, *, replace: bool) -> Iterator[Path]:
     """A folder to fill. It becomes `target` at the end of the block, or is deleted if the block fails.
 
+    An OSError of the block is taken for one of writing: what reads a source in it says so itself.
+
     Raises:
         CheckpointError: `target` has come to exist meanwhile.
         CannotNow: the disk does not take it.
     """
-    try:
-        with _new_folder(target) as folder:
-            yield folder
-            for path in (*folder.rglob("*"), folder):
-                _sync(path)
-            _put_in_place(folder, target, replace=replace)
-            _sync(target.parent)
-    except OSError as error:
-        raise CannotNow(f"{target} could not be written: {error.strerror or error}.") from error
+    with writing(target), _new_folder(target) as folder:
+        yield folder
+        for path in (*folder.rglob("*"), folder):
+            _sync(path)
+        _put_in_place(folder, target, replace=replace)
+        _sync(target.parent)
 
 
 @contextmanager
@@ -136,9 +137,12 @@ def _exchange(one: Path, other: Path) -> None:
     paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     if libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
-        raise OSError(
-            number, f"{os.strerror(number)} (remove the old model first, then import without --replace)"
-        )
+        if number in (errno.EINVAL, errno.ENOSYS):  # the file system cannot do it at all
+            raise CannotNow(
+                f"{other} could not be replaced at once ({os.strerror(number)}): remove the old model first, "
+                "then import without --replace."
+            )
+        raise OSError(number, os.strerror(number))
 
 
 def _sync(path: Path) -> None:

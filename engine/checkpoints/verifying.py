@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.checkpoints.components import Component, read_components
-from engine.checkpoints.errors import CheckpointError
+from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.progress import Bars
 from engine.checkpoints.reading import read_safetensors_header, sha256_of
 from engine.installed import RECORD_NAME, read_record
@@ -77,7 +77,7 @@ def _difference(path: Path, component: Component) -> str:
         if found.get(key) != shape:
             return f"lacks the weight {key}, or has it in another shape"
     unexpected = sorted(found.keys() - component.shapes.keys())
-    return f"has a weight that the model has not: {unexpected[0]}" if unexpected else ""
+    return f"has a weight that the model has not: {shown(unexpected[0])}" if unexpected else ""
 
 
 def _merged(first: list[Verdict], second: Iterator[Verdict]) -> list[Verdict]:

@@ -8,6 +8,7 @@ Runs in the worker, before the text encoder; no torch here. No text is an error:
 | `{words}` | × 1.1 (TrinArt) |
 | `[words]` | ÷ 1.1 (AUTOMATIC1111's web UI; TrinArt's service has × 0.9) |
 | `(words:1.2)` | × 1.2 (AUTOMATIC1111's web UI) |
+| `(words：1.2)` | the same: a Japanese input method writes this colon, and these digits: １．２ |
 | `words::1.5` | × 1.5 for the words since the last comma or `::` weight (TrinArt, without the comma) |
 
 A backslash makes words of a bracket, a colon or a comma that follows it.
@@ -53,6 +54,9 @@ _PLACES = "".join(chr(0x10FF00 + index) for index in range(len(_FULL_WIDTH)))
 _TO_PLACES = str.maketrans(_FULL_WIDTH, _PLACES)
 _FROM_PLACES = str.maketrans(_PLACES, _HALF_WIDTH)
 
+# Where a weight ends and its half-width bracket follows, no prose would have a colon.
+_WIDE_WEIGHT = re.compile(r"(?<![:：])：(?=\s*[0-9０-９.．]+\s*\))")
+
 
 class Fragment(NamedTuple):
     """Words in a row that have one weight."""
@@ -89,7 +93,8 @@ def read_prompt(text: str) -> list[Fragment]:
     Typed out, those would end a prompt in its middle. No syntax is part of them, so none spans two fragments;
     the space in their place keeps one from forming of what was around another.
     """
-    fragments = parse(clean(text.translate(_TO_PLACES)))
+    text = _WIDE_WEIGHT.sub(":", text).translate(_TO_PLACES)
+    fragments = parse(clean(text))
     return [
         Fragment(_SPECIAL_TOKEN.sub(" ", fragment.text.translate(_FROM_PLACES)), fragment.weight)
         for fragment in fragments

@@ -147,6 +147,20 @@ async def test_a_file_that_was_fetched_whole_needs_no_room(
     assert hub.ranges == []
 
 
+async def test_a_disk_that_takes_no_more_is_not_told_as_the_network(tmp_path: Path, hub: LoopbackHub) -> None:
+    command = [sys.executable, "-m", "engine.checkpoints", "pull", "trinart2-115k", "--name", "mine"]
+    command += ["--models-dir", "models", "--downloads", "downloads"]
+    child = await asyncio.create_subprocess_exec(
+        *("bash", "-c", 'ulimit -f 4096; exec "$@"', "bash", *command),
+        cwd=tmp_path,
+        env=os.environ | {"HF_ENDPOINT": hub.url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await child.communicate()
+    assert child.returncode == 1
+    assert b"trinart2_step115000.ckpt could not be written (File too large): raise the limit" in stderr
+
+
 async def test_the_branch_is_asked_once_and_the_commit_is_fetched(tmp_path: Path, hub: LoopbackHub) -> None:
     await pull_here(tmp_path)
     prefix = "/naclbit/trinart_stable_diffusion_v2/resolve"

@@ -72,6 +72,27 @@ def test_a_folder_of_other_make_is_held_to_its_configuration(tmp_path: Path) -> 
     assert problems(folder) == {component.path: f"lacks the weight {key}, or has it in another shape"}
 
 
+def test_names_in_somebody_elses_folder_cannot_write_on_the_terminal(made: Path) -> None:
+    (made / "\x1b[31m\n").touch()
+    content = json_of(made)
+    content["sources"][0] |= {"file": "\x1b]0;\a", "commit": "\r", "repo": "\x9b"}
+    (made / "trinart_import.json").write_text(json.dumps(content))
+    command = [sys.executable, "-m", "engine.checkpoints", "verify", str(made)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert all(line.isprintable() for line in ended.stdout.split("\n"))
+    assert "?[31m?: was not there when the model was imported" in ended.stdout
+    assert "?]0;?: commit ? of ?, sha256" in ended.stdout
+
+
+def test_nor_can_a_weight_that_it_has_too_many(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DEMO_FOLDER, tmp_path / "mine"))
+    path = components()[2].path
+    weights = load_file(folder / path)
+    save_file(weights | {"\x1b[1m\n": next(iter(weights.values())).clone()}, folder / path)
+    assert problems(folder) == {path: "has a weight that the model has not: ?[1m?"}
+
+
 def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no model folder"):
         verify_model(tmp_path / "none", Bars())

@@ -116,6 +116,13 @@ def test_the_autoencoders_file_is_as_strict(name: str, harm: str) -> None:
     assert name in sentence
 
 
+def test_a_key_that_would_write_on_the_terminal_is_told_plainly_and_cut() -> None:
+    sentence = refusal(MODEL | {"\x1b[31m\n../../\u202ex" + "y" * 5000: (1,)})
+    assert "v1 model: ?[31m?../../?xyyy" in sentence
+    assert sentence.isprintable()
+    assert len(sentence) < 300
+
+
 def test_with_an_autoencoder_the_checkpoints_own_may_be_missing_or_there() -> None:
     pruned = {name: shape for name, shape in MODEL.items() if not name.startswith(VAE_PREFIX)}
     for model, replaced in ((MODEL, len(VAE)), (pruned, 0)):

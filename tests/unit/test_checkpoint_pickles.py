@@ -6,6 +6,7 @@ import builtins
 import io
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import zipfile
@@ -38,7 +39,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as told:
         open_checkpoint(path)
     assert told.value.exit_code == 2
-    assert "\n" not in str(told.value)
+    assert str(told.value).isprintable()
     return str(told.value)
 
 
@@ -221,11 +222,19 @@ def empty_zip(path: Path) -> Path:
     return path
 
 
+def socket_at(path: Path) -> Path:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+    return path
+
+
 BIG: Weights = {"a": torch.ones(1000), "b": torch.ones(5000)}
 
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no file": (lambda folder: folder / "none.ckpt", "There is no file"),
-    "a folder": (lambda folder: folder, "cannot be read"),
+    "a folder": (lambda folder: folder, "is a folder: name the .ckpt or .safetensors file itself"),
+    "a device": (lambda _folder: Path("/dev/zero"), "/dev/zero is a device"),
+    "a socket": (lambda folder: socket_at(folder / "m.ckpt"), "m.ckpt is a socket"),
     "empty": (lambda folder: written(folder / "m.ckpt", b""), "is empty"),
     "zip cut": (lambda folder: cut(save(folder / "m.ckpt", BIG)), "cut short"),
     "legacy cut": (lambda folder: cut(save(folder / "m.ckpt", BIG, legacy=True)), "cut short"),
@@ -245,6 +254,10 @@ DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a tensor outside": (
         lambda folder: save(folder / "m.ckpt", {"state_dict": {}, "odd": torch.ones(1)}),
         "key odd beside its state_dict",
+    ),
+    "a key that would write on the terminal": (
+        lambda folder: save(folder / "m.ckpt", {"state_dict": {}, "\x1b[1m\n" + "y" * 500: torch.ones(1)}),
+        f"key ?[1m?{'y' * 115}… beside",
     ),
     "a tensor without a name": (
         lambda folder: save(folder / "m.ckpt", {7: torch.ones(1)}),

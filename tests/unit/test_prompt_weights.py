@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.presets import PresetBook, give_way, join_terms
 from engine.worker.prompt_weights import MAX_WEIGHT, Fragment, clean, escape, parse, read_prompt
 
 SYNTAX = r"()[]{}\:"
@@ -162,6 +163,26 @@ def test_weighted_terms_keep_their_weights(terms: list[tuple[str, int]]) -> None
     assert parse("".join(f" {words}::{weight / 10}" for words, weight in terms)) == expected
 
 
+GUIDES = [Path(__file__).parents[2] / "docs/how-to" / name for name in ("member.md", "member.ja.md")]
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    ("example", "fragments"),
+    [
+        (r"saber \(fate\)", [("saber (fate)", 1)]),
+        (r"red\, white and blue::1.3", [("red, white and blue", 1.3)]),
+        ("(青い髪：１．３)", [("青い髪", 1.3)]),
+        ("(bad hands:1.5)", [("bad hands", 1.5)]),
+    ],
+)
+def test_what_the_members_guides_say_is_so(
+    page: Path, example: str, fragments: list[tuple[str, float]]
+) -> None:
+    assert example in page.read_text(encoding="utf-8")
+    assert [tuple(fragment) for fragment in read_prompt(example)] == fragments
+
+
 # --- cleaning ---------------------------------------------------------------------------------------
 
 
@@ -187,6 +208,31 @@ def test_full_width_brackets_are_words() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["(青い髪：1.3)", "(青い髪：１．３)", "(青い髪　：　1.3　)", "(青い髪:１．３)"]
+)
+def test_a_full_width_colon_before_the_number_of_a_half_width_bracket_is_one(text: str) -> None:
+    assert [(words.strip(), weight) for words, weight in read_prompt(text)] == [("青い髪", 1.3)]
+    assert read_prompt("((a：1.5) b：２)") == [Fragment("a", 3.0), Fragment(" b", 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("(青い髪：1.3）", [("(青い髪:1.3)", 1)]),
+        ("（青い髪：1.3)", [("(青い髪:1.3)", 1)]),
+        ("a：1.3", [("a:1.3", 1)]),
+        ("a：：1.3", [("a::1.3", 1)]),
+        ("(a：：1.3)", [("a::1.3", 1.1)]),
+        ("(注：猫)", [("注:猫", 1.1)]),
+        ("(時刻 12：30)", [("時刻 12:30", 1.1)]),
+        (r"(cat \：3)", [("cat :3", 1.1)]),
+    ],
+)
+def test_any_other_full_width_colon_is_words(text: str, fragments: list[tuple[str, float]]) -> None:
+    assert [(words, round(weight, 4)) for words, weight in read_prompt(text)] == fragments
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a <|startoftext|> b <|endoftext|>",
@@ -207,51 +253,3 @@ def test_no_fragment_has_a_special_token(text: str) -> None:
 def test_any_text_can_be_read(text: str) -> None:
     for fragment in read_prompt(text):
         fragment.text.encode()  # lone surrogates included
-
-
-# --- what the presets add ---------------------------------------------------------------------------
-
-
-def test_a_weight_in_a_members_negative_prompt_leaves_the_presets_words_alone() -> None:
-    book = PresetBook.load()
-    preset = book.get("2022 Artstyle").negative
-    fragments = parse(join_terms(preset, book.anatomy, "text, blurry background::1.5"))
-    assert fragments[-1] == Fragment(" blurry background", 1.5)
-    assert [weight for _, weight in fragments[:-1]] == [1.0]
-
-
-def written(term: str, form: str, weight: int) -> str:
-    """A term with a weight of tenths, in one of the ways to write it."""
-    return {"group": f"({term}:{weight / 10})", "term": f"{term}::{weight / 10}"}[form]
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(PresetBook.load().anatomy.split(", ")),
-        st.tuples(st.sampled_from(["group", "term"]), st.integers(0, 30)),
-    )
-)
-def test_a_members_weight_is_the_only_one_that_a_term_has(weights: dict[str, tuple[str, int]]) -> None:
-    own = ", ".join(written(term, *weight) for term, weight in weights.items())
-    anatomy = PresetBook.load().anatomy
-    fragments = parse(join_terms(give_way(anatomy, own), own))
-    found = {
-        words.strip(): weight
-        for fragment, weight in fragments
-        for words in fragment.split(",")
-        if words.strip()
-    }
-    assert found == dict.fromkeys(anatomy.split(", "), 1.0) | {
-        term: weight / 10 for term, (_, weight) in weights.items()
-    }
-    assert len("".join(words_of(fragments)).split(",")) == len(found), "each term is there once"
-
-
-@given(st.lists(ANY_TEXT.filter(str.strip), unique_by=lambda text: " ".join(text.split()).casefold()))
-def test_escaped_terms_are_joined_as_they_are(terms: list[str]) -> None:
-    joined = join_terms(*map(escape, terms))
-    assert words_of(parse(joined)) == ", ".join(term.strip() for term in terms)
-
-
-def test_a_forgotten_bracket_leaves_the_presets_words_alone() -> None:
-    assert [weight for _, weight in parse(join_terms("1girl, (smile", "film grain"))] == [1.0]
