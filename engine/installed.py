@@ -85,9 +85,21 @@ def read_record(folder: Path) -> ImportRecord | None:
     if not path.exists():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ImportRecord)
+        record = msgspec.json.decode(path.read_bytes(), type=ImportRecord)
+        _check_printable(record)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}.") from error
+    return record
+
+
+def _check_printable(record: ImportRecord) -> None:
+    """A model folder may be anybody's: what is shown of it must not write on the terminal."""
+    shown = [
+        record.date,
+        *(text for each in record.sources for text in (each.file, each.sha256, each.commit)),
+    ]
+    if not all(text.isprintable() for text in shown):
+        raise msgspec.ValidationError("it has characters that cannot be printed")
 
 
 def size_of(folder: Path) -> int:

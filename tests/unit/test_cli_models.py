@@ -60,6 +60,15 @@ def test_list_says_what_a_model_is_in_80_columns(tmp_path: Path) -> None:
     assert [line.split()[0] for line in models["demo (in use)"]] == ["disk", "sizes", "folder"]
 
 
+def test_a_record_cannot_write_on_the_terminal(tmp_path: Path) -> None:
+    record = installed(tmp_path) / "trinart_import.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps(content | {"date": "\x1b[2J2026"}))
+    [problem] = listed(tmp_path)["mine"]
+    assert problem.startswith("problem")
+    assert problem.isprintable()
+
+
 def test_list_says_which_model_is_in_use(tmp_path: Path) -> None:
     shutil.copytree(DEMO_FOLDER, tmp_path / "data/models/mine")
     shutil.copytree(DEMO_FOLDER, tmp_path / "elsewhere")
