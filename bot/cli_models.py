@@ -17,7 +17,14 @@ from rich.console import Console
 
 from bot.errors import OperatorError
 from bot.settings import Settings, load_settings
-from engine.installed import check_name, installed_models, read_record, remove_model, size_of
+from engine.installed import (
+    check_name,
+    installed_models,
+    printable,
+    read_record,
+    remove_model,
+    size_of,
+)
 from engine.logs import configure_logging
 from engine.models import DEMO_FOLDER, ModelError, find_model, read_model
 from engine.transport import SECRETS
@@ -61,7 +68,7 @@ def list_models() -> None:
         mark = " (in use)" if _is_same(folder, used) else ""
         output.print(f"{name}{mark}", style="bold", markup=False)
         for label, text in _describe(folder):
-            output.print(f"    {label:<8}{text}", markup=False)
+            output.print(f"    {label:<8}{printable(text)}", markup=False)
 
 
 def _is_same(folder: Path, other: Path) -> bool:

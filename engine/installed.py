@@ -85,21 +85,14 @@ def read_record(folder: Path) -> ImportRecord | None:
     if not path.exists():
         return None
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=ImportRecord)
-        _check_printable(record)
+        return msgspec.json.decode(path.read_bytes(), type=ImportRecord)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}.") from error
-    return record
 
 
-def _check_printable(record: ImportRecord) -> None:
-    """A model folder may be anybody's: what is shown of it must not write on the terminal."""
-    shown = [
-        record.date,
-        *(text for each in record.sources for text in (each.file, each.sha256, each.commit)),
-    ]
-    if not all(text.isprintable() for text in shown):
-        raise msgspec.ValidationError("it has characters that cannot be printed")
+def printable(text: str) -> str:
+    """The text on one line, without what a terminal would obey: escape sequences, reordering."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def size_of(folder: Path) -> int:

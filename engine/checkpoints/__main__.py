@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from engine.checkpoints.errors import CheckpointError, printable, shown
+from engine.checkpoints.errors import CheckpointError, shown
+from engine.installed import printable
 
 # Checkpoints are read offline; `pull` alone asks the hub, for the two files that it names.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

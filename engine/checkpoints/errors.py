@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from engine.installed import printable
+
 MAX_SHOWN = 120
 """Letters of a name; the longest key of a Stable Diffusion v1 model has 83."""
 
@@ -23,8 +25,3 @@ def shown(name: object) -> str:
     text = name if isinstance(name, str) else repr(name)
     cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return printable(cut)
-
-
-def printable(text: str) -> str:
-    """The text on one line, without what a terminal would obey: escape sequences, reordering."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
