@@ -17,8 +17,8 @@ PETAL: Color = (255, 252, 252)
 POLLEN: Color = (255, 198, 40)
 FRAME: Color = (52, 40, 66)
 
-_EAR = joined(curve((43, 36), (44, 16), (39, -2)), curve((39, -2), (24, 4), (9, 15)))
-_INNER_EAR = joined(curve((37, 27), (39, 15), (36, 5)), curve((36, 5), (28, 9), (19, 16)))
+_EAR = joined(curve((43, 36), (44, 16), (39, 0)), curve((39, 0), (24, 4), (9, 15)))
+_INNER_EAR = joined(curve((37, 27), (39, 16), (36, 7)), curve((36, 7), (28, 10), (19, 16)))
 
 
 def paint_ears(canvas: Canvas, face: Face) -> None:
@@ -46,7 +46,7 @@ def paint_accessories(canvas: Canvas, face: Face) -> None:
 
 def _paint_glasses(canvas: Canvas, face: Face) -> None:
     """Round frames, larger than the eyes."""
-    width = 2.6 if face.is_retro else 2.0
+    width = 3.0 if face.is_retro else 2.6
     for side in (-1, 1):
         rim = ellipse(side * EYE_X, EYE_Y + 1, 15, 14.5)
         canvas.line((*rim, rim[0]), FRAME, width)

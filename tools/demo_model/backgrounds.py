@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import product
 
 from tools.demo_model.canvas import Canvas, Path, ellipse
 from tools.demo_model.faces import Face
@@ -26,7 +27,7 @@ def paint_background(canvas: Canvas, face: Face, box: Box) -> None:
     if face.is_flat:
         canvas.fill(_rectangle(box), color)
     else:
-        canvas.gradient(_rectangle(box), lighter(color, 0.5), darker(color, 0.22))
+        canvas.gradient(_rectangle(box), lighter(color, 0.34), darker(color, 0.3))
 
 
 def _sunset(canvas: Canvas, face: Face, box: Box) -> None:
@@ -49,26 +50,26 @@ def _sunset(canvas: Canvas, face: Face, box: Box) -> None:
 
 def _night(canvas: Canvas, face: Face, box: Box) -> None:
     """Deep blue with a moon and stars."""
-    left, top, right, bottom = box
+    left, top, right, _ = box
     if face.is_flat:
         canvas.fill(_rectangle(box), (26, 32, 86))
     else:
         canvas.gradient(_rectangle(box), (12, 16, 58), (70, 72, 156))
     dice = random.Random(face.pose[4])  # noqa: S311 - the place of stars
-    for column in range(-4, 5):
-        x = column * 21 + dice.uniform(-6, 6)
-        for row in range(4):
-            y = top + (row + 0.5) * 32 + dice.uniform(-9, 9)
-            if left < x < right:
-                _star(canvas, x, y, dice.uniform(1.8, 3.2))
-    x, y = left + 17, top + 19
+    for column, row in product((-70, -54, 54, 70), range(5)):
+        x = column + dice.uniform(-5, 5)
+        y = top + row * 25 + 8 + dice.uniform(-7, 7)
+        is_at_moon = x < left + 28 and y < top + 32
+        if left < x < right and not is_at_moon:
+            _star(canvas, x, y, dice.uniform(3.0, 4.6))
+    x, y = left + 14, top + 18
     if not face.is_flat:
         canvas.fill(ellipse(x, y, 15, 15), (66, 68, 128))
     canvas.fill(ellipse(x, y, 11, 11), MOON)
 
 
 def _star(canvas: Canvas, x: float, y: float, size: float) -> None:
-    waist = size * 0.4
+    waist = size * 0.36
     canvas.fill(
         (
             (x, y - size),
@@ -86,7 +87,7 @@ def _star(canvas: Canvas, x: float, y: float, size: float) -> None:
 
 def _clouds(canvas: Canvas, face: Face, box: Box) -> None:
     """A blue sky with big white clouds at both sides."""
-    left, top, right, bottom = box
+    left, top, right, _ = box
     if face.is_flat:
         canvas.fill(_rectangle(box), (96, 176, 246))
     else:

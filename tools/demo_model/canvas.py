@@ -1,7 +1,7 @@
 """Smooth shapes, and a supersampled canvas to paint them on.
 
-Everything is drawn in units of the head: x = 0 is the middle of the face, y = 0 the top of a square picture, and 128
-units are the side of a square one, whatever the size in pixels.
+Everything is drawn in units of the head: x = 0 is the middle of the face, y = 0 the top of a square picture,
+and 128 units are the side of a square one, whatever the size in pixels.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from tools.demo_model.canvas import Canvas, Path, Point, curve, ellipse, joined, mirrored
 from tools.demo_model.faces import Face
-from tools.demo_model.style import CLOTHES, SKIN, SKIN_SHADE, WHITE, Color, darker, lighter
+from tools.demo_model.style import CLOTHES, SKIN, SKIN_SHADE, WHITE, Color, darker, lighter, mix
 
 BOTTOM = 190.0
 """Below every picture."""
+SASH_CORD: Color = (255, 206, 70)
 
 
 def paint_body(canvas: Canvas, face: Face) -> None:
@@ -21,6 +22,9 @@ def paint_body(canvas: Canvas, face: Face) -> None:
     _paint_cloth(canvas, body, color)
     _paint_neck(canvas, is_boy=face.who == "1boy")
     with canvas.inside(body) as cloth:
+        for side in (1, -1):
+            arm = curve((side * 37, 128), (side * 38, 145), (side * 38, BOTTOM))
+            cloth.line(arm, canvas.style.outline(color), canvas.style.line_width)
         _GARMENTS[face.clothes](cloth, color)
     canvas.outline(body[:-2], canvas.style.outline(color))
     if face.clothes == "shirt":
@@ -29,7 +33,7 @@ def paint_body(canvas: Canvas, face: Face) -> None:
 
 def _torso(*, is_boy: bool) -> Path:
     wide = 1.12 if is_boy else 1.0
-    right: tuple[Point, ...] = ((9, 97), (22, 102), (37, 107), (45, 116), (48, 130), (49, 160), (49, BOTTOM))
+    right: tuple[Point, ...] = ((9, 97), (22, 102), (37, 107), (46, 116), (51, 132), (54, 160), (55, BOTTOM))
     half = tuple((x * wide, y) for x, y in right)
     return joined(mirrored(tuple(reversed(curve(*half)))), curve(*half))
 
@@ -38,14 +42,20 @@ def _paint_cloth(canvas: Canvas, body: Path, color: Color) -> None:
     if canvas.style.is_flat:
         canvas.fill(body, color)
         return
-    canvas.gradient(body, lighter(color, 0.14), darker(color, 0.5))
+    shade = _shade(color)
+    canvas.gradient(body, lighter(color, 0.16), mix(color, shade, 0.3))
     with canvas.inside(body) as cloth:
         for side in (1, -1):
             fold = joined(
                 curve((side * 30, 112), (side * 33, 124), (side * 32, 150), (side * 32, BOTTOM)),
                 curve((side * 52, BOTTOM), (side * 44, 150), (side * 40, 124)),
             )
-            cloth.fill(fold, darker(color, 0.34))
+            cloth.fill(fold, mix(color, shade, 0.34))
+
+
+def _shade(color: Color) -> Color:
+    """Blue for white cloth, which would look pink or grey otherwise."""
+    return (120, 140, 220) if sum(color) > 650 else darker(color, 0.8)
 
 
 def _paint_neck(canvas: Canvas, *, is_boy: bool) -> None:
@@ -105,7 +115,8 @@ def _paint_kimono(canvas: Canvas, color: Color) -> None:
     for band in (under, over):
         canvas.shape(band, accent(color), outline=edge)
     sash: Path = ((-60, 138), (60, 138), (60, 158), (-60, 158))
-    canvas.shape(sash, accent(color), outline=edge)
+    canvas.shape(sash, darker(accent(color) if sum(color) > 650 else color, 0.45), outline=edge)
+    canvas.shape(((-60, 145), (60, 145), (60, 151), (-60, 151)), SASH_CORD, outline=edge)
 
 
 def _paint_blossom(canvas: Canvas, x: float, y: float, color: Color) -> None:

@@ -16,6 +16,7 @@ from tools.demo_model.style import (
     WHITE,
     Color,
     darker,
+    glossy,
     lighter,
     mix,
 )
@@ -59,7 +60,7 @@ def paint_head(canvas: Canvas, face: Face) -> None:
     canvas.fill(head, SKIN)
     if not face.is_flat:
         with canvas.inside(head) as skin:
-            side = joined(curve((36, 44), (29, 62), (24, 78), (0, 90)), curve((0, 96), (24, 92), (40, 60)))
+            side = joined(curve((36, 46), (30, 64), (23, 79), (4, 97)), curve((4, 97), (28, 94), (42, 60)))
             skin.fill(side, mix(SKIN, SKIN_SHADE, 0.55))
             skin.fill(fringe_shadow(face), mix(SKIN, SKIN_SHADE, 0.9))
     canvas.outline(head, canvas.style.skin_outline)
@@ -125,8 +126,8 @@ def _paint_iris(canvas: Canvas, face: Face, x: float, y: float) -> None:
     if face.is_flat:
         canvas.fill(inner, color)
     else:
-        canvas.gradient(inner, darker(color, 0.34), lighter(color, 0.22))
-        canvas.fill(ellipse(x, y + tall * 0.52, 4.2, tall * 0.28), lighter(color, 0.45))
+        canvas.gradient(inner, darker(color, 0.3), lighter(color, 0.1))
+        canvas.fill(ellipse(x, y + tall * 0.56, 4.0, tall * 0.24), glossy(lighter(color, 0.2), 0.5))
     canvas.fill(ellipse(x, y + 0.4, 2.4, tall * 0.36), darker(color, 0.78))
     _paint_glint(canvas, face, x - 3, y - tall * 0.42)
 
@@ -179,10 +180,10 @@ def _paint_brow(canvas: Canvas, face: Face, side: int) -> None:
         "angry": (5.5, 0.0, -4.0, 1.0),
         "surprised": (1.0, -2.0, 0.5, -3.0),
         "open mouth": (1.0, -1.5, 1.0, -1.0),
-    }.get(face.expression, (0.5, -1.2, 1.2, 0.5))
+    }.get(face.expression, (0.6, -1.6, 1.4, 0.3))
     brow = curve((-7.5, inner), (0, middle), (8, outer))
     thick = (3.0 if face.is_retro else 2.3) * (1.35 if face.who == "1boy" else 1)
-    canvas.line(moved(brow, side * EYE_X, 44.5 + lift, flip=side), color, thick)
+    canvas.line(moved(brow, side * EYE_X, 43.8 + lift, flip=side), color, thick)
 
 
 def _paint_mouth(canvas: Canvas, face: Face) -> None:

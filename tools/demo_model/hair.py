@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tools.demo_model.canvas import Canvas, Path, Point, curve, ellipse, joined, loop, mirrored, symmetric
 from tools.demo_model.faces import Face
-from tools.demo_model.style import HAIR, Color, darker, lighter
+from tools.demo_model.style import HAIR, Color, darker, glossy
 
 BAND: Color = (255, 206, 70)
 """Of what holds twintails, ponytails and braids; no hair or ribbon has it."""
@@ -46,10 +46,10 @@ _FRINGES: dict[str, tuple[Point, ...]] = {
         (25, 28),
         (35, 42),
     ),
-    "bob cut": ((-34, 42), (-30, 37), (-17, 39), (-16, 36), (0, 39.5), (1, 36), (17, 39), (18, 36), (34, 42)),
-    "twintails": ((-33, 44), (-24, 34), (-13, 39), (-4, 25), (0, 22), (4, 25), (13, 39), (24, 34), (33, 44)),
-    "ponytail": ((-34, 44), (-20, 24), (-17, 22), (-8, 33), (3, 40), (9, 34), (19, 41), (25, 34), (35, 45)),
-    "braid": ((-35, 46), (-26, 34), (-14, 26), (-5, 18), (0, 15), (5, 18), (14, 26), (26, 34), (35, 46)),
+    "bob cut": ((-34, 43), (0, 40), (34, 43)),
+    "twintails": ((-33, 44), (-24, 34), (-13, 39), (-4, 28), (0, 25), (4, 28), (13, 39), (24, 34), (33, 44)),
+    "ponytail": ((-34, 44), (-21, 27), (-17, 25), (-8, 34), (3, 40), (9, 34), (19, 41), (25, 34), (35, 45)),
+    "braid": ((-35, 46), (-26, 34), (-14, 29), (-5, 25), (0, 23), (5, 25), (14, 29), (26, 34), (35, 46)),
 }
 _BOY_FRINGE = ((-35, 42), (-28, 31), (-21, 41), (-13, 29), (-5, 41), (2, 29), (12, 42), (19, 30), (35, 42))
 
@@ -68,11 +68,33 @@ _LOCKS: dict[str, Path] = {
     "braid": joined(curve((40, 38), (41, 58), (38, 70), (32, 74)), curve((32, 74), (33, 58), (31, 40))),
 }
 _SPIKES: Path = (
-    *((-38, 62), (-45, 53), (-40, 48), (-47, 36), (-39, 33), (-42, 19), (-31, 18), (-29, 7), (-17, 11)),
-    *((-10, 1), (0, 8), (10, 0), (17, 10), (29, 5), (31, 18), (43, 17), (39, 33), (48, 35), (40, 48)),
-    *((45, 54), (38, 62), (0, 66)),
+    *(
+        (41, 58),
+        (47, 50),
+        (40, 45),
+        (49, 32),
+        (40, 29),
+        (43, 13),
+        (30, 15),
+        (27, 3),
+        (14, 10),
+        (5, 1),
+        (-5, 9),
+    ),
+    *(
+        (-18, 2),
+        (-22, 11),
+        (-38, 7),
+        (-36, 21),
+        (-47, 22),
+        (-40, 35),
+        (-49, 43),
+        (-40, 48),
+        (-46, 56),
+        (-41, 58),
+    ),
 )
-_AHOGE = joined(curve((-3, 10), (-3, 2), (6, -3), (14, 2)), curve((14, 2), (6, 2), (3, 10)))
+_AHOGE = joined(curve((-4, 11), (-4, 4), (5, 0), (15, 5)), curve((15, 5), (6, 5), (4, 11)))
 
 
 def paint_back_hair(canvas: Canvas, face: Face) -> None:
@@ -89,10 +111,7 @@ def paint_back_hair(canvas: Canvas, face: Face) -> None:
     if strand is not None and not canvas.style.is_flat:
         for side in (strand, mirrored(strand))[: len(tails[style])]:
             canvas.line(side, darker(color, 0.25), 1.8)
-            canvas.line(tuple((x * 0.93, y - 1) for x, y in side), lighter(color, 0.35), 2.4)
-    if face.who == "1boy":
-        canvas.shape(_SPIKES, color)
-        return
+            canvas.line(tuple((x * 0.93, y - 1) for x, y in side), glossy(color, 0.6), 2.4)
     backs = {"long hair": _LONG, "bob cut": _BOB, "short hair": _SHORT_CAP}
     # Darker than the fringe, in flat pictures too: or face and hair would hang in one blot.
     canvas.shape(backs.get(style, _CAP), darker(color, 0.22))
@@ -106,11 +125,11 @@ def paint_front_hair(canvas: Canvas, face: Face) -> None:
         canvas.shape(side, color)
     if face.hair_style == "short hair" and face.who == "1girl":
         canvas.shape(_AHOGE, color)
-    fringe = _fringe(_BOY_FRINGE if face.who == "1boy" else _FRINGES[face.hair_style])
+    fringe = _fringe(face)
     if canvas.style.is_flat:
         canvas.fill(fringe, color)
     else:
-        canvas.gradient(fringe, lighter(color, 0.1), darker(color, 0.14))
+        canvas.gradient(fringe, glossy(color, 0.15), darker(color, 0.14))
         with canvas.inside(fringe) as hair:
             _paint_strands(hair, color)
             _paint_shine(hair, color)
@@ -141,15 +160,16 @@ def paint_braid(canvas: Canvas, face: Face) -> None:
 
 def fringe_shadow(face: Face) -> Path:
     """Where the fringe shades the forehead."""
-    fringe = _fringe(_BOY_FRINGE if face.who == "1boy" else _FRINGES[face.hair_style])
+    fringe = _fringe(face)
     return tuple((x, y + 4.5) for x, y in fringe)
 
 
-def _fringe(tips: tuple[Point, ...]) -> Path:
-    """The hair over the forehead: smooth outside, with locks that end in tips."""
-    lines = [_OUTER]
+def _fringe(face: Face) -> Path:
+    """The hair over the forehead: locks that end in tips, and what shows above it."""
+    is_boy = face.who == "1boy"
+    lines: list[Path] = [_SPIKES if is_boy else _OUTER]
     start: Point = (-41, 58)
-    for at, end in enumerate((*tips, (41.0, 58.0))):
+    for at, end in enumerate((*(_BOY_FRINGE if is_boy else _FRINGES[face.hair_style]), (41.0, 58.0))):
         # Bulging a little, as locks do; the way down more than the way up.
         bulge = 2.0 if at % 2 else -1.5
         middle = ((start[0] + end[0]) / 2 + bulge, (start[1] + end[1]) / 2)
@@ -164,14 +184,15 @@ def _paint_strands(canvas: Canvas, color: Color) -> None:
 
 
 def _paint_shine(canvas: Canvas, color: Color) -> None:
-    """A glossy ring today; of old, zigzag splinters."""
-    light = lighter(color, 0.62)
+    """A glossy ring with frayed ends today; of old, splinters."""
+    # Less on dark hair, where a bright band would pass for something worn.
+    light = glossy(color, 0.3 + 0.5 * max(color) / 255)
     if canvas.style.is_retro:
-        top = ((-31, 28), (-22, 20), (-10, 16.5), (3, 16), (14, 18))
-        bottom = ((12, 24), (6, 19), (1, 25), (-4, 20), (-10, 26), (-14, 21), (-20, 29), (-23, 24))
+        top = ((-31, 26), (-22, 18), (-10, 14.5), (3, 14), (14, 16))
+        bottom = ((12, 21), (6, 17.5), (1, 22), (-4, 18), (-10, 24), (-14, 19), (-20, 27), (-23, 22))
         canvas.fill((*top, *bottom), light)
-        canvas.fill(((21, 20), (30, 27), (27, 31), (25, 26), (22, 28)), light)
+        canvas.fill(((21, 18), (30, 25), (27, 29), (25, 24), (22, 26)), light)
         return
-    upper = curve((-34, 31), (-20, 21), (0, 17.5), (20, 21), (34, 31))
-    lower = curve((34, 31), (20, 26.5), (0, 23.5), (-20, 26.5), (-34, 31))
-    canvas.fill(joined(upper, lower), light)
+    upper = curve((-34, 30), (-20, 19.5), (0, 15.5), (20, 19.5), (34, 30))
+    frays = ((27, 26.5), (24, 30), (18, 23), (13, 25.5), (7, 20), (0, 23), (-7, 20), (-13, 25.5), (-18, 23))
+    canvas.fill((*upper, *frays, (-24, 30), (-27, 26.5)), light)

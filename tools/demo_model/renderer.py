@@ -24,10 +24,10 @@ UNITS = 128
 SUPERSAMPLING = 4
 
 _SWAY, _NOD, _ZOOM = 2.6, 2.0, 0.025
-_FADE = 0.22
-_TINT = (1.0, 0.93, 0.8)
+_FADE = 0.15
+_TINT = (1.0, 0.935, 0.83)
 _LIFT, _SPAN = 20.0, 0.9
-_SCAN_PERIOD, _SCAN_DEPTH = 4, 0.075
+_SCAN_PERIOD, _SCAN_DEPTH = 4, 0.05
 
 
 def render(face: Face, width: int, height: int) -> Image.Image:
@@ -54,12 +54,17 @@ def render(face: Face, width: int, height: int) -> Image.Image:
 def _paint_person(canvas: Canvas, face: Face) -> None:
     """From the back to the front."""
     paint_back_hair(canvas, face)
-    paint_ears(canvas, face)
+    is_boy = face.who == "1boy"
+    if not is_boy:
+        paint_ears(canvas, face)
     paint_body(canvas, face)
     paint_head(canvas, face)
     paint_features(canvas, face)
     paint_braid(canvas, face)
     paint_front_hair(canvas, face)
+    if is_boy:
+        # His hair stands up, and would hide them.
+        paint_ears(canvas, face)
     paint_accessories(canvas, face)
 
 

@@ -38,11 +38,11 @@ CLOTHES: dict[str, Color] = {
 BACKGROUND: dict[str, Color] = {
     "white": (250, 250, 252),
     "pink": (255, 176, 208),
-    "blue": (138, 192, 252),
+    "blue": (116, 180, 254),
     "green": (158, 222, 150),
     "yellow": (255, 236, 118),
-    "purple": (196, 160, 242),
-    "grey": (148, 151, 158),
+    "purple": (184, 146, 246),
+    "grey": (144, 148, 158),
     "red": (226, 70, 70),
     "orange": (255, 166, 78),
 }
@@ -63,6 +63,13 @@ def mix(one: Color, other: Color, share: float) -> Color:
 def lighter(color: Color, share: float) -> Color:
     """Towards white."""
     return mix(color, WHITE, share)
+
+
+def glossy(color: Color, share: float) -> Color:
+    """Towards a light tone of the same hue, as white makes a dark colour grey."""
+    strong = max(color) or 1
+    tone: Color = (color[0] * 255 // strong, color[1] * 255 // strong, color[2] * 255 // strong)
+    return mix(color, lighter(tone, 0.45), share)
 
 
 def darker(color: Color, share: float) -> Color:
