@@ -27,7 +27,9 @@ def paint_background(canvas: Canvas, face: Face, box: Box) -> None:
     if face.is_flat:
         canvas.fill(_rectangle(box), color)
     else:
-        canvas.gradient(_rectangle(box), lighter(color, 0.34), darker(color, 0.3))
+        # White stays white, as grey is another background.
+        depth = 0.1 if min(color) > 240 else 0.3
+        canvas.gradient(_rectangle(box), lighter(color, 0.34), darker(color, depth))
 
 
 def _sunset(canvas: Canvas, face: Face, box: Box) -> None:

@@ -26,7 +26,10 @@ def paint_body(canvas: Canvas, face: Face) -> None:
             arm = curve((side * 37, 128), (side * 38, 145), (side * 38, BOTTOM))
             cloth.line(arm, canvas.style.outline(color), canvas.style.line_width)
         _GARMENTS[face.clothes](cloth, color)
-    canvas.outline(body[:-2], canvas.style.outline(color))
+    half = len(body) // 2
+    # From beside the neck on, where it would look like a choker.
+    for side in (body[: half - 6], body[half + 6 :]):
+        canvas.line(side, canvas.style.outline(color), canvas.style.line_width)
     if face.clothes == "shirt":
         _paint_collar(canvas, color)
 

@@ -57,11 +57,13 @@ def paint_head(canvas: Canvas, face: Face) -> None:
         for side in (1, -1):
             canvas.shape(ellipse(side * 36, 62, 5, 7.5), SKIN, outline=canvas.style.skin_outline)
     head = _BOY if is_boy else _GIRL
-    canvas.fill(head, SKIN)
-    if not face.is_flat:
+    if face.is_flat:
+        canvas.fill(head, SKIN)
+    else:
+        canvas.gradient(head, lighter(SKIN, 0.2), mix(SKIN, SKIN_SHADE, 0.55))
         with canvas.inside(head) as skin:
-            side = joined(curve((36, 46), (30, 64), (23, 79), (4, 97)), curve((4, 97), (28, 94), (42, 60)))
-            skin.fill(side, mix(SKIN, SKIN_SHADE, 0.55))
+            side = joined(curve((36, 46), (28, 66), (19, 80), (-2, 97)), curve((-2, 97), (28, 94), (42, 60)))
+            skin.fill(side, mix(SKIN, SKIN_SHADE, 0.85))
             skin.fill(fringe_shadow(face), mix(SKIN, SKIN_SHADE, 0.9))
     canvas.outline(head, canvas.style.skin_outline)
 
@@ -88,7 +90,7 @@ def _paint_cheeks(canvas: Canvas, face: Face) -> None:
         return
     for side in (-1, 1):
         if not face.is_flat:
-            canvas.fill(ellipse(side * 24, 76, 7, 4), mix(SKIN, BLUSH, 0.25))
+            canvas.fill(ellipse(side * 24, 76, 7.5, 4.4), mix(SKIN, BLUSH, 0.3))
         canvas.fill(ellipse(side * 24, 76, 5, 2.6), mix(SKIN, BLUSH, 0.55))
 
 
@@ -126,8 +128,8 @@ def _paint_iris(canvas: Canvas, face: Face, x: float, y: float) -> None:
     if face.is_flat:
         canvas.fill(inner, color)
     else:
-        canvas.gradient(inner, darker(color, 0.3), lighter(color, 0.1))
-        canvas.fill(ellipse(x, y + tall * 0.56, 4.0, tall * 0.24), glossy(lighter(color, 0.2), 0.5))
+        canvas.gradient(inner, darker(color, 0.3), lighter(color, 0.04))
+        canvas.fill(ellipse(x, y + tall * 0.56, 4.0, tall * 0.24), glossy(color, 0.5))
     canvas.fill(ellipse(x, y + 0.4, 2.4, tall * 0.36), darker(color, 0.78))
     _paint_glint(canvas, face, x - 3, y - tall * 0.42)
 
@@ -135,7 +137,7 @@ def _paint_iris(canvas: Canvas, face: Face, x: float, y: float) -> None:
 def _paint_glint(canvas: Canvas, face: Face, x: float, y: float) -> None:
     """At the same place in both eyes, as there is one light."""
     if face.is_retro:
-        canvas.fill(((x - 3, y - 1.5), (x + 2.6, y - 3), (x + 2, y + 2.4), (x - 2.4, y + 3)), WHITE)
+        canvas.fill(((x - 2.8, y - 1.2), (x + 2.2, y - 2.6), (x + 1.7, y + 1.8), (x - 2.2, y + 2.6)), WHITE)
     else:
         canvas.fill(ellipse(x, y, 2.8, 3.1), WHITE)
     if not face.is_flat:
