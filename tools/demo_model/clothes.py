@@ -28,7 +28,7 @@ def paint_body(canvas: Canvas, face: Face) -> None:
         _GARMENTS[face.clothes](cloth, color)
     half = len(body) // 2
     # From beside the neck on, where it would look like a choker.
-    for side in (body[: half - 6], body[half + 6 :]):
+    for side in (body[: half - 3], body[half + 3 :]):
         canvas.line(side, canvas.style.outline(color), canvas.style.line_width)
     if face.clothes == "shirt":
         _paint_collar(canvas, color)
