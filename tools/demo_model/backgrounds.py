@@ -57,7 +57,7 @@ def _night(canvas: Canvas, face: Face, box: Box) -> None:
         canvas.fill(_rectangle(box), (26, 32, 86))
     else:
         canvas.gradient(_rectangle(box), (12, 16, 58), (70, 72, 156))
-    dice = random.Random(face.pose[4])  # noqa: S311 - the place of stars
+    dice = random.Random(face.pose[4])
     for column, row in product((-70, -54, 54, 70), range(5)):
         x = column + dice.uniform(-5, 5)
         y = top + row * 25 + 8 + dice.uniform(-7, 7)

@@ -38,7 +38,7 @@ def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[st
     if dice.random() < NOISE_SHARE:
         for _ in range(dice.randint(1, 8)):
             tags.insert(dice.randint(0, len(tags)), _unknown_term(dice, unknown_words))
-    return _sentence(tags, dice) if dice.random() < 0.15 else ", ".join(tags)
+    return _sentence(tags) if dice.random() < 0.15 else ", ".join(tags)
 
 
 def _style_words(face: Face, dice: random.Random) -> list[str]:
@@ -57,7 +57,7 @@ def _unknown_term(dice: random.Random, unknown_words: Sequence[str]) -> str:
     return " ".join(dice.choices(unknown_words, k=dice.randint(1, 3)))
 
 
-def _sentence(tags: Sequence[str], dice: random.Random) -> str:
+def _sentence(tags: Sequence[str]) -> str:
     """As in prose."""
     who = {"1girl": "a girl", "1boy": "a boy"}
     words = [who.get(tag, tag) for tag in tags]
