@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads at most")
     parser.add_argument("--until", choices=STAGES, default="export", help="the last stage to run")
     parser.add_argument("--autoencoder-minutes", type=float, help="instead of the usual steps")
+    parser.add_argument("--denoiser-minutes", type=float, help="instead of the usual steps")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to try the stages out")
     return parser
 
