@@ -35,8 +35,8 @@ class Architecture:
 
 
 SMALL = Architecture(
-    autoencoder_channels=(32, 48, 96, 128),
-    autoencoder_groups=16,
+    autoencoder_channels=(16, 32, 64, 128),
+    autoencoder_groups=8,
     unet_channels=(64, 128, 128),
     unet_groups=16,
     unet_layers=1,

@@ -16,11 +16,11 @@ from tools.demo_model.progress import Progress
 from tools.demo_model.training import Options, Step, Training
 
 CROP = 64
-CROP_BATCH = 16
-WHOLE_BATCH = 4
+CROP_BATCH = 8
+WHOLE_BATCH = 2
 WHOLE_FROM = 0.85
 """Of the training; from there on it sees whole pictures, as the attention in its middle will."""
-FACE_SHARE = 0.6
+FACE_SHARE = 0.4
 """Of the crops that are about the eyes."""
 KL_WEIGHT = 2e-4
 """Keeps the latents near a unit normal and the decoder patient with small errors of the denoiser."""
@@ -48,7 +48,7 @@ def train_autoencoder(
     if finished.exists():
         return finished
     torch.manual_seed(options.seed)
-    model = make_autoencoder(architecture).to(options.device, memory_format=torch.channels_last).train()
+    model = make_autoencoder(architecture).to(options.device).train()
     training = Training(model, folder, options)
     weights = _loss_weights(pictures.shape[1], pictures.shape[2])
 
@@ -67,7 +67,7 @@ def train_autoencoder(
     with training.averaged():
         write_sheet(model, pictures[:SHEET_COUNT], folder / "reconstructions.png")
         unfinished = folder / "unfinished"
-        model.to(memory_format=torch.contiguous_format).save_pretrained(unfinished)
+        model.save_pretrained(unfinished)
         unfinished.rename(finished)
     return finished
 
@@ -117,7 +117,6 @@ def _loss(
     model: Any, originals: torch.Tensor, weight: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """How wrong the reconstructions of [N, 3, H, W] are, most of all at edges, and a little of KL."""
-    originals = originals.to(memory_format=torch.channels_last)
     with torch.autocast(originals.device.type, dtype=torch.bfloat16):
         latents = model.encode(originals).latent_dist
         noise = torch.randn(latents.mean.shape, generator=generator).to(latents.mean)
