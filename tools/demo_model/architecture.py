@@ -61,7 +61,9 @@ TINY = Architecture(
 
 def make_autoencoder(architecture: Architecture) -> Any:
     """An untrained AutoencoderKL: pictures [N, 3, H, W] in [-1, 1] ↔ latents [N, 4, H/8, W/8]."""
-    return AutoencoderKL(
+    # Through Any: diffusers' types say that there is one block.
+    make: Any = AutoencoderKL
+    return make(
         latent_channels=LATENT_CHANNELS,
         block_out_channels=architecture.autoencoder_channels,
         layers_per_block=1,

@@ -21,7 +21,8 @@ MEASURED = 512
 
 def load_autoencoder(folder: Path, device: torch.device) -> Any:
     """A trained autoencoder from its folder."""
-    return AutoencoderKL.from_pretrained(folder, local_files_only=True).to(device).eval()
+    model: Any = AutoencoderKL.from_pretrained(folder, local_files_only=True)
+    return model.to(device).eval()
 
 
 def latents(work: Path, autoencoder: Path, size: str, count: int) -> ChunkedArray:
@@ -43,7 +44,7 @@ def encode_pictures(work: Path, autoencoder: Path, counts: dict[str, int], devic
         for size, count in counts.items():
             values, done = latents(work, autoencoder, size, count).open()
             originals = pictures(work, size, count).read()
-            for chunk in np.flatnonzero(done == 0):
+            for chunk in np.flatnonzero(done == 0).tolist():
                 model = model or load_autoencoder(autoencoder, device)
                 places = slice(chunk * CHUNK, min(count, (chunk + 1) * CHUNK))
                 with torch.autocast(device.type, dtype=torch.bfloat16):

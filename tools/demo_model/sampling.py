@@ -42,7 +42,7 @@ def sample_latents(
     unet: Any, texts: torch.Tensor, without: torch.Tensor, dimensions: tuple[int, int], seed: int
 ) -> torch.Tensor:
     """Scaled latents [N, 4, H/8, W/8] of pictures with these texts [N, 77, width], away from `without`."""
-    scheduler = DPMSolverMultistepScheduler.from_config(make_scheduler().config)
+    scheduler: Any = DPMSolverMultistepScheduler.from_config(make_scheduler().config)
     scheduler.set_timesteps(STEPS)
     width, height = dimensions
     shape = (len(texts), LATENT_CHANNELS, height // LATENT_FACTOR, width // LATENT_FACTOR)

@@ -49,8 +49,8 @@ FULL = Plan(
 QUICK = Plan(
     architecture=TINY,
     counts={"square": 64, "portrait": 16, "landscape": 16},
-    autoencoder_steps=30,
-    denoiser_steps=40,
+    autoencoder_steps=12,
+    denoiser_steps=12,
     denoiser_batch=4,
     save_every=0.0,
 )
