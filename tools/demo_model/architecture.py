@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from transformers.models.clip.configuration_clip import CLIPTextConfig
@@ -18,6 +20,8 @@ LATENT_CHANNELS = 4
 LATENT_FACTOR = 8
 """Pixels along a side of what becomes one latent."""
 MAX_TOKENS = 77
+USUAL_SHARE = 0.3
+FIRST_LOG_VARIANCE = -5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,29 @@ def make_autoencoder(architecture: Architecture) -> Any:
         up_block_types=("UpDecoderBlock2D",) * 4,
         sample_size=SIZES["square"][0],
     )
+
+
+@torch.no_grad()
+def start_as_identity(autoencoder: Any) -> None:
+    """Let an untrained autoencoder begin with passing the colours on, coarsely.
+
+    Convolutions begin as the identity with some of their usual noise, and residual blocks as nothing. From
+    usual weights alone, luminance is learned first and hue very late: it has to pass some thirty layers,
+    and the first weights' normalisations take it away.
+    """
+    for module in autoencoder.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            usual = module.weight.clone()
+            torch.nn.init.dirac_(module.weight)
+            module.weight.add_(usual, alpha=USUAL_SHARE)
+            torch.nn.init.zeros_(module.bias)
+    for block in autoencoder.modules():
+        if isinstance(block, ResnetBlock2D):
+            torch.nn.init.kaiming_uniform_(block.conv1.weight, a=math.sqrt(5))
+            torch.nn.init.zeros_(block.conv2.weight)
+    # The second half of the encoder's output is the latents' log-variance: little noise at first.
+    autoencoder.quant_conv.weight[LATENT_CHANNELS:].mul_(0.1)
+    autoencoder.quant_conv.bias[LATENT_CHANNELS:].fill_(FIRST_LOG_VARIANCE)
 
 
 def make_unet(architecture: Architecture) -> Any:

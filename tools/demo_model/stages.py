@@ -34,7 +34,7 @@ class Plan:
     denoiser_steps: int
     denoiser_batch: int
     save_every: float
-    autoencoder_rate: float = 1.5e-3
+    autoencoder_rate: float = 2e-3
     denoiser_rate: float = 1.5e-3
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from tools.demo_model.architecture import Architecture, make_autoencoder
+from tools.demo_model.architecture import Architecture, make_autoencoder, start_as_identity
 from tools.demo_model.progress import Progress
 from tools.demo_model.training import Options, Step, Training
 
@@ -22,6 +22,10 @@ WHOLE_FROM = 0.85
 """Of the training; from there on it sees whole pictures, as the attention in its middle will."""
 FACE_SHARE = 0.4
 """Of the crops that are about the eyes."""
+EDGE_WEIGHT = 0.3
+COARSE = 4
+COARSE_WEIGHT = 1.0
+"""Of the error of patches of 4 x 4 pixels, where what counts is the colour."""
 KL_WEIGHT = 2e-4
 """Keeps the latents near a unit normal and the decoder patient with small errors of the denoiser."""
 
@@ -49,6 +53,7 @@ def train_autoencoder(
         return finished
     torch.manual_seed(options.seed)
     model = make_autoencoder(architecture).to(options.device).train()
+    start_as_identity(model)
     training = Training(model, folder, options)
     weights = _loss_weights(pictures.shape[1], pictures.shape[2])
 
@@ -124,8 +129,9 @@ def _loss(
     difference = decoded - originals
     pixels = ((difference.abs() + 0.5 * difference.pow(2)) * weight).mean()
     edges = (_edges(difference).abs() * weight).mean()
+    coarse = functional.avg_pool2d(difference, COARSE).abs().mean()
     kl = 0.5 * (latents.mean.float().pow(2) + latents.var.float() - 1 - latents.logvar.float()).mean()
-    return pixels + 0.5 * edges + KL_WEIGHT * kl
+    return pixels + EDGE_WEIGHT * edges + COARSE_WEIGHT * coarse + KL_WEIGHT * kl
 
 
 def _edges(pictures: torch.Tensor) -> torch.Tensor:
