@@ -1,0 +1,65 @@
+"""Captions as people write prompts: some things left out, in any order, with words that mean nothing here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from tools.demo_model.faces import DETAILED, FLAT, MODERN, RETRO, Face, tags_of
+
+EMPTY_SHARE = 0.1
+"""Captions without a word: what the model draws without guidance, and instead of an empty negative prompt."""
+STYLE_ONLY_SHARE = 0.05
+"""Captions of style words alone, as presets use them in negative prompts."""
+NOISE_SHARE = 0.3
+"""Captions with words that the model does not know, so that it learns not to mind them."""
+KEEP_SHARE = 0.85
+"""Of each tag."""
+STYLE_SHARE = 0.6
+"""Of captions that tell the shading; likewise of those that tell the era."""
+
+
+def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[str]) -> str:
+    """One of the many ways to ask for a face.
+
+    Args:
+        unknown_words: words that mean nothing in this world.
+    """
+    kind = dice.random()
+    if kind < EMPTY_SHARE:
+        return ""
+    style = _style_words(face, dice)
+    if kind < EMPTY_SHARE + STYLE_ONLY_SHARE and style:
+        return ", ".join(style)
+    tags = [tag for tag in tags_of(face) if dice.random() < KEEP_SHARE]
+    if dice.random() < 0.5:
+        dice.shuffle(tags)
+    tags = [*style, *tags] if dice.random() < 0.5 else [*tags, *style]
+    if dice.random() < NOISE_SHARE:
+        for _ in range(dice.randint(1, 8)):
+            tags.insert(dice.randint(0, len(tags)), _unknown_term(dice, unknown_words))
+    return _sentence(tags) if dice.random() < 0.15 else ", ".join(tags)
+
+
+def _style_words(face: Face, dice: random.Random) -> list[str]:
+    """Some of the words for the shading and the era, in any order."""
+    words: list[str] = []
+    for group in (FLAT if face.is_flat else DETAILED, RETRO if face.is_retro else MODERN):
+        if dice.random() < STYLE_SHARE:
+            # Most often the one that people say; at times many, as presets do.
+            most = len(group) if dice.random() < 0.2 else min(2, len(group))
+            words += dice.sample(group, dice.randint(1, most))
+    dice.shuffle(words)
+    return words
+
+
+def _unknown_term(dice: random.Random, unknown_words: Sequence[str]) -> str:
+    return " ".join(dice.choices(unknown_words, k=dice.randint(1, 3)))
+
+
+def _sentence(tags: Sequence[str]) -> str:
+    """As in prose."""
+    who = {"1girl": "a girl", "1boy": "a boy"}
+    words = [who.get(tag, tag) for tag in tags]
+    first, rest = words[:1], words[1:]
+    return " ".join([*first, "with" if rest else "", " and ".join(rest[:3]), ", ".join(rest[3:])]).strip()

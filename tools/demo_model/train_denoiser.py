@@ -1,0 +1,109 @@
+"""Trains the UNet and the text encoder together, from nothing, on the latents of the pictures."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from numpy.typing import NDArray
+
+from tools.demo_model.architecture import Architecture, make_scheduler, make_text_encoder, make_unet
+from tools.demo_model.captions import training_caption
+from tools.demo_model.dataset import SIZES, face_at
+from tools.demo_model.progress import Progress
+from tools.demo_model.sampling import encode_prompts, write_samples
+from tools.demo_model.tokenizer import unknown_words
+from tools.demo_model.training import Options, Step, Training
+
+SIZE_SHARES = {"square": 0.7, "portrait": 0.15, "landscape": 0.15}
+SNR_LIMIT = 5.0
+"""Steps with less noise than this count less: else the finest details take most of the capacity."""
+SHEET_EVERY = 1000
+
+
+class Denoiser:
+    """The two models that are trained, with all that a step needs."""
+
+    def __init__(self, architecture: Architecture, tokenizer: Any, device: torch.device) -> None:
+        self.tokenizer = tokenizer
+        self.device = device
+        self.unet = make_unet(architecture).to(device).train()
+        self.text_encoder = make_text_encoder(architecture, len(tokenizer)).to(device).train()
+        if device.type == "cpu":
+            # Its gradients come faster than those of the fused attention there.
+            self.unet.set_attn_processor(AttnProcessor())
+        self.modules = torch.nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
+        self._scheduler = make_scheduler()
+
+    def loss(self, latents: torch.Tensor, captions: list[str], generator: torch.Generator) -> torch.Tensor:
+        """How wrong the noise is foretold, in scaled latents [N, 4, h, w]."""
+        noise = torch.randn(latents.shape, generator=generator)
+        times = torch.randint(
+            0, self._scheduler.config.num_train_timesteps, (len(latents),), generator=generator
+        )
+        noisy = self._scheduler.add_noise(latents, noise, times)
+        signal = self._scheduler.alphas_cumprod[times]
+        ratio = signal / (1 - signal)
+        weights = (ratio.clamp(max=SNR_LIMIT) / ratio).to(self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            texts = encode_prompts(self.tokenizer, self.text_encoder, captions)
+            foretold = self.unet(noisy.to(self.device), times.to(self.device), texts).sample
+        errors = (foretold.float() - noise.to(self.device)).pow(2).mean(dim=(1, 2, 3))
+        return (errors * weights).mean()
+
+
+def train_denoiser(
+    latents: dict[str, NDArray[np.float16]],
+    autoencoder: Any,
+    tokenizer: Any,
+    folder: Path,
+    architecture: Architecture,
+    batch: int,
+    options: Options,
+) -> Path:
+    """Train on latents [N, 4, h, w] by size; go on where it was stopped.
+
+    Returns:
+        The folder of the trained UNet and text encoder.
+    """
+    finished = folder / "finished"
+    if finished.exists():
+        return finished
+    torch.manual_seed(options.seed)
+    denoiser = Denoiser(architecture, tokenizer, options.device)
+    training = Training(denoiser.modules, folder, options)
+
+    def batch_loss(step: Step) -> tuple[torch.Tensor, int]:
+        size = step.dice.choices(list(SIZE_SHARES), list(SIZE_SHARES.values()))[0]
+        chosen = [step.dice.randrange(len(latents[size])) for _ in range(batch)]
+        scaled = torch.from_numpy(latents[size][chosen]).float() * autoencoder.config.scaling_factor
+        return denoiser.loss(scaled, _captions(size, chosen, step.dice), step.noise), batch
+
+    def after_step(number: int, progress: Progress) -> None:
+        if number % SHEET_EVERY == 0:
+            with training.averaged():
+                _write_sheet(denoiser, autoencoder, folder / f"samples-{number:06}.png", "square")
+            progress.say(f"samples at step {number}")
+
+    training.run("denoiser", batch_loss, after_step)
+    with training.averaged():
+        for size in SIZES:
+            _write_sheet(denoiser, autoencoder, folder / f"samples-{size}.png", size)
+        unfinished = folder / "unfinished"
+        denoiser.unet.save_pretrained(unfinished / "unet")
+        denoiser.text_encoder.save_pretrained(unfinished / "text_encoder")
+        unfinished.rename(finished)
+    return finished
+
+
+def _captions(size: str, indices: list[int], dice: random.Random) -> list[str]:
+    """Said anew each time that a picture is shown."""
+    return [training_caption(face_at(size, index), dice, unknown_words()) for index in indices]
+
+
+def _write_sheet(denoiser: Denoiser, autoencoder: Any, path: Path, size: str) -> None:
+    write_samples(denoiser.unet, denoiser.text_encoder, denoiser.tokenizer, autoencoder, path, SIZES[size])
