@@ -26,7 +26,7 @@ PROMPTS = (
     "1girl, pink hair, bob cut, purple eyes, wink, cat ears, black hoodie, yellow background",
     "1girl, silver hair, ponytail, blue eyes, surprised, red kimono, night sky",
     "1girl, black hair, braid, brown eyes, sad, glasses, pink shirt, clouds",
-    "1girl, red hair, short hair, closed eyes, smile, green shirt, blue background",
+    "1girl, red hair, short hair, closed eyes, green shirt, blue background",
     "1girl, green hair, twintails, yellow eyes, glasses, cat ears, white hoodie, purple background",
 )
 """Together they have every kind of thing that the model knows; none of them has style words."""

@@ -14,7 +14,7 @@ from tools.demo_model.scoring import COUNTED, Score, mean_share
 MEAN = "mean of all attributes"
 GOALS = {"hair colour": Goal(0.9), "background": Goal(0.9), MEAN: Goal(0.8)}
 BASE, HIDDEN = Goal(0.35), Goal(0.15, at_most=True)
-"""Of pictures without style words in the prompt: those in a style at first, and once a preset keeps it out."""
+"""Of pictures whose prompts have no style words: those in a style at first, and with a preset against it."""
 AGAINST_FLAT = ("More Details", "2022 Artstyle + More Details")
 AGAINST_RETRO = ("2022 Artstyle", "2022 Artstyle + More Details")
 
