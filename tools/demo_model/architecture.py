@@ -91,7 +91,8 @@ def start_as_identity(autoencoder: Any) -> None:
             usual = module.weight.clone()
             torch.nn.init.dirac_(module.weight)
             module.weight.add_(usual, alpha=USUAL_SHARE)
-            torch.nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
     for block in autoencoder.modules():
         if isinstance(block, ResnetBlock2D):
             torch.nn.init.kaiming_uniform_(block.conv1.weight, a=math.sqrt(5))
