@@ -47,6 +47,8 @@ GOALS = {
 }
 
 LOAD = 0.7
+TRACES = 3
+"""Of random arrivals in each round: the 95th percentile of one is the time of one or two requests."""
 
 Latents = dict[int, torch.Tensor]
 
@@ -158,7 +160,8 @@ def measure(bench: Bench, *, rounds: int, count: int, max_steps: int) -> dict[st
     for turn, requests in enumerate(mixed):
         saturated.append(compare_throughput(bench, requests, turn=turn))
         slower = min(saturated[-1]["continuous"], saturated[-1]["run_to_longest"])
-        timed.append(compare_times(bench, requests, LOAD * slower, turn=turn))
+        for trace in range(turn * TRACES, (turn + 1) * TRACES):
+            timed.append(compare_times(bench, requests, LOAD * slower, turn=trace))
         overheads.append(bench.overhead(at_once(requests)))
     equal = compare_throughput(bench, same, turn=0)
     return summary(saturated, timed, overheads) | {
