@@ -66,7 +66,7 @@ def list_models() -> None:
         folders[settings.model] = used  # a folder elsewhere, or one that is not there
     for name, folder in folders.items():
         mark = " (in use)" if _is_same(folder, used) else ""
-        output.print(f"{name}{mark}", style="bold", markup=False)
+        output.print(f"{printable(name)}{mark}", style="bold", markup=False)
         for label, text in _describe(folder):
             output.print(f"    {label:<8}{printable(text)}", markup=False)
 

@@ -10,12 +10,13 @@ import os
 from pathlib import Path
 
 from tests.fixtures import plain_worker
+from tests.fixtures.counted_sample import CountedSample
 
 
 class SteppingModel(plain_worker.PlainModel):
     """Tells of a step, and then waits for the test."""
 
-    def may_go_on(self, sample: plain_worker.PlainSample) -> bool:
+    def may_go_on(self, sample: CountedSample) -> bool:
         """As the plain worker does, one step at a time."""
         folder = Path(os.environ["STEPPING_WORKER_DIR"])
         is_released = any((folder / name).exists() for name in ("all", str(sample.calls)))

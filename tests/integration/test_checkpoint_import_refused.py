@@ -24,13 +24,9 @@ from tests.fixtures.checkpoints import (
     components,
     compvis_model,
     do_import,
+    left_behind,
     save,
 )
-
-
-def left_behind(tmp_path: Path) -> list[str]:
-    models = tmp_path / "models"
-    return sorted(path.name for path in models.iterdir()) if models.exists() else []
 
 
 @pytest.mark.parametrize("name", ["demo", "Derrida", "../up", ".hidden", "a/b", "", "a b", "x" * 65])

@@ -21,13 +21,9 @@ from tests.fixtures.checkpoints import (
     components,
     compvis_model,
     do_import,
+    left_behind,
     save,
 )
-
-
-def left_behind(tmp_path: Path) -> list[str]:
-    models = tmp_path / "models"
-    return sorted(path.name for path in models.iterdir()) if models.exists() else []
 
 
 def hashes(folder: Path) -> dict[Path, str]:

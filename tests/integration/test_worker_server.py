@@ -88,7 +88,7 @@ class Handover(Sequence[Pixels | None]):
         return len(self._pictures)
 
     def __getitem__(self, index: Any) -> Any:
-        raise NotImplementedError
+        return self._pictures[index]
 
     def __iter__(self) -> Iterator[Pixels | None]:
         yield from self._pictures

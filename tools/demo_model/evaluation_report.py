@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,7 @@ def _publish(
         text = json.dumps({**results, "conditions": ran})
     else:
         text = "\n".join([*tables, "", *(f"{name}: {value}" for name, value in ran.items())])
-    print(text)  # noqa: T201
+    sys.stdout.write(f"{text}\n")
 
 
 def _tables(found: Evaluation) -> Iterator[str]:
