@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.jobs import JobStore
 from bot.pictures import PictureStore
 from bot.presets import PresetBook
+from bot.reservations import Reservations
 from bot.settings import Settings
 from engine.client import EngineClient
 from engine.models import find_model
@@ -18,10 +20,17 @@ JOB_GRACE_SECONDS = 10.0
 """How long running jobs may go on after the bot was told to stop; the rest waits for the next start."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the cogs call; each is the only home of its rules."""
+
+    generation: GenerationService
+
+
 @asynccontextmanager
-async def open_service(
+async def open_services(
     settings: Settings, *, worker_module: str = "engine.worker"
-) -> AsyncGenerator[GenerationService]:
+) -> AsyncGenerator[Services]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
@@ -43,6 +52,7 @@ async def open_service(
         service = GenerationService(
             engine=engine,
             jobs=JobStore(database),
+            reservations=Reservations(database, settings.host_rules),
             pictures=PictureStore(settings.pictures_dir),
             presets=PresetBook.load(),
             deadline_seconds=settings.deadline,
@@ -50,7 +60,7 @@ async def open_service(
         await engine.start()
         try:
             async with service:
-                yield service
+                yield Services(generation=service)
                 await service.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

@@ -14,8 +14,8 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.app import Services
 from bot.errors import MemberError, OperatorError, UnexpectedError
-from bot.generation import GenerationService
 from bot.i18n import TRANSLATED, translator
 from bot.settings import Settings
 
@@ -62,9 +62,9 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
 
 
 class TrinArtBot(commands.Bot):
-    """The bot as discord.py runs it. Its rules are in `service`, its commands in `cogs/`."""
+    """The bot as discord.py runs it. Its rules are in `services`, its commands in `cogs/`."""
 
-    def __init__(self, service: GenerationService, settings: Settings) -> None:
+    def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -74,7 +74,8 @@ class TrinArtBot(commands.Bot):
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
         )
-        self.service = service
+        self.services = services
+        self.service = services.generation
         self._sync_guild = discord.Object(settings.guild_id) if settings.guild_id else None
 
     async def setup_hook(self) -> None:

@@ -37,7 +37,9 @@ from bot.errors import (
 from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
 from bot.pictures import PictureStore
 from bot.presets import GenerationOptions, PresetBook
+from bot.quotas import cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
+from bot.reservations import Reservations
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
@@ -62,6 +64,7 @@ class GenerationService:
         *,
         engine: EngineClient,
         jobs: JobStore,
+        reservations: Reservations,
         pictures: PictureStore,
         presets: PresetBook,
         rng: random.Random | None = None,
@@ -72,6 +75,7 @@ class GenerationService:
         self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
         """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
         self._jobs = jobs
+        self._reservations = reservations
         self._pictures = pictures
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
@@ -129,14 +133,16 @@ class GenerationService:
     # --- reserve ---
 
     async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
-        """Record a job. From here on it is brought to an end, by the next process if not by this one.
+        """Record a job and take its cost. From here on it is brought to an end, by the next process if not
+        by this one.
 
         Raises:
+            LimitReached: a limit refuses it; nothing was taken.
             DatabaseUnavailable: it could not be recorded; nothing will be drawn.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
-            return await self._jobs.create(request, origin)
+            return await self._reservations.reserve(request, origin)
         except (SQLAlchemyError, OSError) as error:
             log.exception("a job could not be recorded")
             raise DatabaseUnavailable from error
@@ -226,7 +232,7 @@ class GenerationService:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, TerminalEvent):
-                    return await self._end(job, event)
+                    return await self._end(job, event, progress)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
                 progress = progress.after(event)
@@ -241,7 +247,7 @@ class GenerationService:
             log.exception("the start of job %s could not be recorded", job.id)
             return job
 
-    async def _end(self, job: Job, event: TerminalEvent) -> GenerationResult:
+    async def _end(self, job: Job, event: TerminalEvent, progress: JobProgress) -> GenerationResult:
         match event:
             case Finished(_, images, seconds):
                 card = self.engine.card
@@ -258,7 +264,8 @@ class GenerationService:
                 await self._jobs.mark(job, "failed", error_code=code)
                 raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
             case Cancelled():
-                await self._jobs.mark(job, "cancelled")
+                done = cost_of_steps(job.cost, progress.step, progress.steps)
+                await self._jobs.mark(job, "cancelled", used=done)
                 raise GenerationCancelled
 
     async def _stored_result(self, job: Job) -> GenerationResult | None:

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from bot.database.models import ImageRow, JobRow
+from bot.database.models import Base, ImageRow, JobRow
 from bot.database.session import Database, NoDatabase, head_revision
 from bot.errors import OperatorError
 from bot.jobs import BEFORE, ENDED, DuplicateInteraction, IllegalTransition, JobStore, Origin, StoredImage
+from bot.reservations import Reservations
 from engine.protocol import GenerationRequest, ModelCard
 
 REQUEST = GenerationRequest(
@@ -44,7 +45,7 @@ def tables(tmp_path: Path) -> set[str]:
 async def test_migrations_go_up_and_down_and_match_the_models(tmp_path: Path) -> None:
     async with Database.connect(url(tmp_path)) as database:
         assert await database.revision() == head_revision()
-        assert tables(tmp_path) == {"alembic_version", "jobs", "images", "guild_settings"}
+        assert tables(tmp_path) == {"alembic_version", *Base.metadata.tables}
         await database.check()  # raises if the models have drifted
         await database.downgrade("base")
         assert await database.revision() is None
@@ -109,7 +110,7 @@ def mode(path: Path) -> int:
 
 async def test_only_the_bots_user_can_read_the_tokens_in_a_new_database(tmp_path: Path) -> None:
     async with Database.connect(url(tmp_path)) as database:
-        await JobStore(database).create(REQUEST, Origin(interaction_token="secret"))
+        await Reservations(database).reserve(REQUEST, Origin(interaction_token="secret"))
         files = {file.name: mode(file) for file in (tmp_path / "data").iterdir()}
     assert files == dict.fromkeys(("trinart.db", "trinart.db-wal", "trinart.db-shm"), 0o600)
     assert mode(tmp_path / "data") == 0o700
@@ -154,7 +155,7 @@ async def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
     origin = Origin(interaction_id=2**62, interaction_token="secret", user_id=2**62, locale="ja")
     async with Database.connect(url(tmp_path)) as database:
         store = JobStore(database)
-        job = await store.create(REQUEST, origin)
+        job = await Reservations(database).reserve(REQUEST, origin)
         assert "secret" not in repr(job)
         assert await store.get(job.id) == job
         done = await store.succeed(job, [IMAGE], seconds=1.5, card=CARD)
@@ -170,11 +171,11 @@ async def test_a_job_comes_back_as_it_was(tmp_path: Path) -> None:
 async def test_an_interaction_makes_one_job(tmp_path: Path) -> None:
     async with Database.connect(url(tmp_path)) as database:
         store = JobStore(database)
-        await store.create(REQUEST, Origin(interaction_id=7))
+        await Reservations(database).reserve(REQUEST, Origin(interaction_id=7))
         with pytest.raises(DuplicateInteraction):
-            await store.create(REQUEST, Origin(interaction_id=7))
-        await store.create(REQUEST, Origin())
-        await store.create(REQUEST, Origin())
+            await Reservations(database).reserve(REQUEST, Origin(interaction_id=7))
+        await Reservations(database).reserve(REQUEST, Origin())
+        await Reservations(database).reserve(REQUEST, Origin())
         assert len(await store.unfinished()) == 3
 
 
@@ -182,7 +183,7 @@ async def test_an_ended_job_stays_ended(tmp_path: Path) -> None:
     async with Database.connect(url(tmp_path)) as database:
         store = JobStore(database)
         for ended in ENDED:
-            job = await store.create(REQUEST, Origin())
+            job = await Reservations(database).reserve(REQUEST, Origin())
             if ended == "delivered":
                 job = await store.succeed(job, [], seconds=1, card=CARD)
             job = await store.mark(job, ended)
