@@ -104,6 +104,10 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "log_level": "DEBUG",
         "compile": "off",
         "dtype": "float16",
+        "default_quota": "30/day",
+        "member_cap": "2.5/24h",
+        "server_cap": "unlimited",
+        "rate": "3/10s",
     }
     for variable, (name, field) in VARIABLES.items():
         kinds = (field.annotation, *get_args(field.annotation))
