@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bot.database.session import Database
 from bot.generation import GenerationService
@@ -13,6 +14,7 @@ from bot.pictures import PictureStore
 from bot.presets import PresetBook
 from bot.reservations import Reservations
 from bot.settings import Settings
+from bot.upkeep import Upkeep
 from engine.client import EngineClient
 from engine.models import find_model
 
@@ -49,18 +51,27 @@ async def open_services(
         worker_module=worker_module,
     )
     async with Database.connect(settings.resolved_database_url) as database:
+        jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        upkeep = Upkeep(
+            database,
+            jobs,
+            pictures,
+            pictures_dir=settings.pictures_dir,
+            retention=timedelta(days=settings.retention_days),
+        )
+        await upkeep.reconcile()
         service = GenerationService(
             engine=engine,
-            jobs=JobStore(database),
+            jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
-            pictures=PictureStore(settings.pictures_dir),
+            pictures=pictures,
             presets=PresetBook.load(),
             deadline_seconds=settings.deadline,
         )
         await engine.start()
         try:
-            async with service:
+            async with service, upkeep.running(also=service.take_up):
                 yield Services(generation=service)
-                await service.drain(grace=JOB_GRACE_SECONDS)
+                await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     concurrent_jobs: int = Field(
         default=5, ge=1, le=1000, description="requests of one person that may wait or run at a time"
     )
+    retention_days: int = Field(
+        default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
+    )
     guild_id: int | None = Field(default=None, ge=1, description="sync commands to this server at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level logged"

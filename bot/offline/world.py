@@ -72,4 +72,4 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
                 ]
                 await env.settle()
                 yield World(env, service, channel, members)
-                await service.idle()
+                await service.runs.idle()

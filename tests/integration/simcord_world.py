@@ -74,7 +74,7 @@ class World:
     async def finish(self) -> None:
         """Wait until every job has come to its end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.service.idle()
+            await self.service.runs.idle()
         await self.env.settle()
 
     async def draw(self, **options: Any) -> simcord.ResponseMessage:

@@ -52,7 +52,7 @@ async def stopped_in_mid_job(
                 result = await world.ask(prompt="1girl slow", seed="9")
             await until(world.env, lambda: result.response and "▰" in result.response.content)
             yield world, result
-            await world.service.drain(grace=0)
+            await world.service.runs.drain(grace=0)
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def test_a_stopped_job_is_unfinished_in_the_database(data_dir: Path, gate:
     """It keeps what its answer needs: the token and the message."""
     async with stopped_in_mid_job(data_dir) as (world, result):
         await world.env.shutdown()
-        await world.service.drain(grace=0)
+        await world.service.runs.drain(grace=0)
         [row] = await world.jobs()
         assert row.state == "running"
         assert row.interaction_token
@@ -135,7 +135,7 @@ async def test_a_job_can_be_interrupted_again_and_again(data_dir: Path, gate: Pa
         pass
     for _ in range(2):
         async with open_world(data_dir, after=world) as world:
-            await world.service.drain(grace=0)
+            await world.service.runs.drain(grace=0)
     gate.touch()
     async with open_world(data_dir, after=world) as world:
         assert (await world.answer_to(result)).attachments
