@@ -2,8 +2,8 @@
 
 Real transactions on a real database: requests that arrive together, jobs that end in every way, grants,
 expiry, resets, a clock that goes on, transactions that break off, and restarts. What is checked after each
-step: who may draw what, that every job's entries have the sum that its state says, and that the whole ledger is
-the sum of what the model knows.
+step: who may draw what, that every job's entries have the sum that its state says, and that the whole ledger
+is the sum of what the model knows.
 """
 
 from __future__ import annotations
@@ -86,18 +86,20 @@ class Model:
 
     def live(self, user: int) -> list[ModelJob]:
         return [
-            job
-            for job in self.jobs
-            if job.job.origin.user_id == user and job.state in ("queued", "running")
+            job for job in self.jobs if job.job.origin.user_id == user and job.state in ("queued", "running")
         ]
 
     def usable(self, user: int, now: datetime) -> dict[int, ModelGrant]:
         grants = {
-            key: grant for key, grant in self.grants[user].items() if grant.left > 0 and now < grant.expires_at
+            key: grant
+            for key, grant in self.grants[user].items()
+            if grant.left > 0 and now < grant.expires_at
         }
         return dict(sorted(grants.items(), key=lambda item: (item[1].expires_at, item[0])))
 
-    def decide(self, user: int, channel: int, cost: int, now: datetime) -> dict[int, int] | type[LimitReached]:
+    def decide(
+        self, user: int, channel: int, cost: int, now: datetime
+    ) -> dict[int, int] | type[LimitReached]:
         day = now.replace(hour=0, minute=0, second=0, microsecond=0)
         if len(self.live(user)) >= AT_A_TIME:
             return TooManyJobs
@@ -145,9 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
     async def open(self) -> None:
         self.connection = Database.connect(self.url)
         self.database = await self.connection.__aenter__()
-        host = HostRules(
-            default_quota=Quota(amount=MEMBER_QUOTA, window="day"), concurrent_jobs=AT_A_TIME
-        )
+        host = HostRules(default_quota=Quota(amount=MEMBER_QUOTA, window="day"), concurrent_jobs=AT_A_TIME)
         self.reservations = Reservations(self.database, host, clock=lambda: self.now)
         self.jobs = JobStore(self.database, clock=lambda: self.now)
 
@@ -197,9 +197,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def origin(self, user: int, channel: int) -> Origin:
         self.interactions += 1
-        return Origin(
-            interaction_id=self.interactions, user_id=user, guild_id=GUILD, channel_id=channel
-        )
+        return Origin(interaction_id=self.interactions, user_id=user, guild_id=GUILD, channel_id=channel)
 
     async def reserve_all(self, wishes: list[tuple[int, Origin]]) -> list[Any]:
         return await asyncio.gather(
@@ -221,7 +219,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.jobs)
     @rule(
         data=st.data(),
-        state=st.sampled_from(["running", "succeeded", "delivered", "failed", "cancelled", "refused", "queued"]),
+        state=st.sampled_from(
+            ["running", "succeeded", "delivered", "failed", "cancelled", "refused", "queued"]
+        ),
         share=st.integers(0, 10),
         breaks_off=st.booleans(),
     )

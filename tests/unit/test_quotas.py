@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -79,7 +80,19 @@ def test_a_quota_is_read(text: str, amount: int | None, window: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "30", "30/year", "-1/day", "1e3/day", "30/0h", "30/9999h", "1000001/day", "３０/day", "nan/day", "1/²h"],
+    [
+        "",
+        "30",
+        "30/year",
+        "-1/day",
+        "1e3/day",
+        "30/0h",
+        "30/9999h",
+        "1000001/day",
+        "３０/day",
+        "nan/day",
+        "1/²h",
+    ],
 )
 def test_what_is_no_quota_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -89,10 +102,8 @@ def test_what_is_no_quota_is_refused(text: str) -> None:
 @given(st.text(max_size=12))
 def test_reading_a_quota_raises_nothing_else(text: str) -> None:
     for kind in (Quota, Rate):
-        try:
+        with suppress(ValueError):
             assert kind.parse(str(kind.parse(text))) == kind.parse(text)
-        except ValueError:
-            pass
 
 
 @given(
