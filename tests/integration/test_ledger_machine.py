@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +39,7 @@ from bot.quotas import Account, HostRules, Quota
 from bot.reconcile import find_discrepancies
 from bot.reservations import Reservations
 from engine.protocol import GenerationRequest, ModelCard
+from tests.fixtures.postgres import PostgresServer
 
 GUILD, CHANNELS, USERS = 5, (8, 9), (1, 2)
 MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 5_000, 8_000, 4
@@ -121,13 +124,14 @@ class Model:
 class LedgerMachine(RuleBasedStateMachine):
     """One server with a quota for its members and one for its channels."""
 
-    make_url: Any
+    new_database: Callable[[Path], AbstractAsyncContextManager[str]]
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.url = type(self).make_url(Path(self.folder.name))
+        self.files = type(self).new_database(Path(self.folder.name))
+        self.url = self.run(self.files.__aenter__())
         self.now = MIDNIGHT + timedelta(hours=9)
         self.model = Model()
         self.interactions = 0
@@ -139,6 +143,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.run(self.close())
+        self.run(self.files.__aexit__(None, None, None))
         self.runner.close()
         self.folder.cleanup()
 
@@ -379,14 +384,23 @@ def request_of(tenths: int) -> GenerationRequest:
     )
 
 
-def sqlite_url(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder / 'trinart.db'}"
+@asynccontextmanager
+async def new_sqlite(folder: Path) -> AsyncIterator[str]:
+    yield f"sqlite+aiosqlite:///{folder / 'trinart.db'}"
 
 
-@pytest.mark.parametrize("make_url", [sqlite_url])
-def test_no_interleaving_loses_or_makes_pictures(make_url: Any) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_no_interleaving_loses_or_makes_pictures(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "sqlite":
+        new_database = new_sqlite
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+
+        def new_database(folder: Path) -> AbstractAsyncContextManager[str]:
+            return server.new_database()
+
     run_state_machine_as_test(
-        type("Machine", (LedgerMachine,), {"make_url": staticmethod(make_url)}),
+        type("Machine", (LedgerMachine,), {"new_database": staticmethod(new_database)}),
         settings=settings(
             max_examples=12,
             stateful_step_count=30,
