@@ -1,8 +1,8 @@
 """How many requests can be decided, debited and recorded in a second, and how long one of them waits.
 
 Each reservation is the real one: rate limit, jobs at a time, the quotas of member, channel and server, the
-job's row and its debit, committed to the disk. They come from many members of several servers whose ledger has
-a month of entries in it. Beside it, in the same run, a loop that does nothing but insert a job's row and
+job's row and its debit, committed to the disk. They come from many members of several servers whose ledger
+has a month of entries in it. Beside it, in the same run, a loop that does nothing but insert a row and
 commit.
 """
 

@@ -14,6 +14,7 @@ from bot.pictures import PictureStore
 from bot.presets import PresetBook
 from bot.reservations import Reservations
 from bot.settings import Settings
+from bot.shards import Shards
 from bot.upkeep import Upkeep
 from engine.client import EngineClient
 from engine.models import find_model
@@ -27,6 +28,7 @@ class Services:
     """What the cogs call; each is the only home of its rules."""
 
     generation: GenerationService
+    shards: Shards
 
 
 @asynccontextmanager
@@ -60,18 +62,20 @@ async def open_services(
             retention=timedelta(days=settings.retention_days),
         )
         await upkeep.reconcile()
+        shards = Shards.parse(settings.shards)
         service = GenerationService(
             engine=engine,
             jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
             pictures=pictures,
             presets=PresetBook.load(),
+            shards=shards,
             deadline_seconds=settings.deadline,
         )
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
-                yield Services(generation=service)
+                yield Services(generation=service, shards=shards)
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

@@ -41,6 +41,7 @@ from bot.quotas import cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
+from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
@@ -71,6 +72,7 @@ class GenerationService:
         reservations: Reservations,
         pictures: PictureStore,
         presets: PresetBook,
+        shards: Shards | None = None,
         rng: random.Random | None = None,
         deadline_seconds: float = 0,
     ) -> None:
@@ -84,6 +86,7 @@ class GenerationService:
         self._pictures = pictures
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
+        self._shards = shards or Shards()
         self._born = utc_now()
         self._taken_up: set[str] = set()
         self.reply_to: Callable[[Job], Reply] | None = None
@@ -303,6 +306,8 @@ class GenerationService:
             log.exception("unfinished jobs could not be read")
             return
         for job in jobs:
-            if job.origin.application_id is not None and job.id not in self._kept | self.runs.job_ids:
+            if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
+                continue  # another process's, or of the command line
+            if job.id not in self._kept | self.runs.job_ids:
                 self._taken_up.add(job.id)  # promised before: not refused by the engine
                 self.start(job, self.reply_to(job))

@@ -130,7 +130,7 @@ async def open_world(
         if wait_for_engine:
             await service.engine.wait_settled()
         bot = TrinArtBot(services, settings)
-        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS)
+        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS, shard_count=1)
         env.bot = bot
         await env.start()
         try:
