@@ -164,13 +164,17 @@ def generate(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what jobs, ledger and files disagree about.")
+    ] = False,
+) -> None:
     """Check everything the bot needs; exit code 1 if something is off."""
     settings = _settings("ERROR")
     from bot.doctor import examine
 
     async def examine_and_print() -> None:
-        findings = await examine(settings)
+        findings = await examine(settings, fix=fix)
         table = Table("", "Check", "Finding", box=None)
         for finding in findings:
             table.add_row("[green]✓" if finding.ok else "[red]✗", finding.check, finding.text)

@@ -6,10 +6,10 @@ found here was done by somebody else: a restored backup, a hand in the tables, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -30,15 +30,15 @@ CLOSINGS = ("settle", "refund")
 class Discrepancies:
     """What does not agree, by the ids of jobs, and the names of files that no job knows."""
 
-    not_closed: Sequence[str] = ()
+    not_closed: tuple[str, ...] = ()
     """Ended, but their account is open: settled if delivered, else refunded."""
-    orphaned: Sequence[str] = ()
+    orphaned: tuple[str, ...] = ()
     """Reserved for a job that does not exist: refunded."""
-    closed_alive: Sequence[str] = ()
+    closed_alive: tuple[str, ...] = ()
     """Their account was closed though they had not ended: they end."""
-    wrong_sum: Sequence[str] = ()
+    wrong_sum: tuple[str, ...] = ()
     """Ended with another sum than their state says. Nothing is changed: the ledger is only added to."""
-    stray_files: Sequence[str] = ()
+    stray_files: tuple[str, ...] = ()
     """Deleted."""
 
     def __bool__(self) -> bool:
@@ -64,12 +64,16 @@ async def find_discrepancies(database: Database, pictures_dir: Path, now: dateti
     """Compare jobs, ledger and files; changes nothing."""
     since = now - LOOK_BACK
     async with database.session() as session:
+
+        async def ids(query: Select[Any]) -> tuple[str, ...]:
+            return tuple(await session.scalars(query))
+
         return Discrepancies(
-            not_closed=(await session.scalars(_not_closed(since))).all(),
-            orphaned=(await session.scalars(_orphaned(since))).all(),
-            closed_alive=(await session.scalars(_closed_alive(since))).all(),
-            wrong_sum=(await session.scalars(_wrong_sum(since))).all(),
-            stray_files=await _stray_files(session, pictures_dir),
+            not_closed=await ids(_not_closed(since)),
+            orphaned=await ids(_orphaned(since)),
+            closed_alive=await ids(_closed_alive(since)),
+            wrong_sum=await ids(_wrong_sum(since)),
+            stray_files=tuple(await _stray_files(session, pictures_dir)),
         )
 
 
