@@ -6,11 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bot.allowances import Allowances
 from bot.database.session import Database
 from bot.generation import GenerationService
+from bot.history import JobHistory
 from bot.jobs import JobStore
 from bot.pictures import PictureStore
+from bot.preset_store import PresetStore
 from bot.presets import PresetBook
+from bot.privacy import Privacy
 from bot.reservations import Reservations
 from bot.settings import Settings
 from engine.client import EngineClient
@@ -25,6 +29,10 @@ class Services:
     """What the cogs call; each is the only home of its rules."""
 
     generation: GenerationService
+    allowances: Allowances
+    history: JobHistory
+    presets: PresetStore
+    privacy: Privacy
 
 
 @asynccontextmanager
@@ -49,18 +57,27 @@ async def open_services(
         worker_module=worker_module,
     )
     async with Database.connect(settings.resolved_database_url) as database:
+        pictures, book = PictureStore(settings.pictures_dir), PresetBook.load()
+        presets = PresetStore(database, book)
         service = GenerationService(
             engine=engine,
             jobs=JobStore(database),
             reservations=Reservations(database, settings.host_rules),
-            pictures=PictureStore(settings.pictures_dir),
-            presets=PresetBook.load(),
+            pictures=pictures,
+            presets=book,
+            server_presets=presets,
             deadline_seconds=settings.deadline,
         )
         await engine.start()
         try:
             async with service:
-                yield Services(generation=service)
+                yield Services(
+                    generation=service,
+                    allowances=Allowances(database, settings.host_rules),
+                    history=JobHistory(database),
+                    presets=presets,
+                    privacy=Privacy(database, pictures),
+                )
                 await service.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from engine.protocol import GenerationRequest
+from engine.protocol import GenerationRequest, ModelCard
 
 PICTURE = 1000
 """Amounts are whole thousandths of a 512x512 picture of 30 steps."""
@@ -34,6 +34,12 @@ def cost_of(request: GenerationRequest) -> int:
         steps = max(1, int(steps * request.strength))
     work = request.width * request.height * steps * request.num_images_per_prompt
     return -(-work * PICTURE // PICTURE_WORK)
+
+
+def cost_of_usual(card: ModelCard) -> int:
+    """What one picture costs whose size and steps are left to the model."""
+    width, height = next(iter(card.sizes.values()))
+    return -(-width * height * card.default_steps * PICTURE // PICTURE_WORK)
 
 
 def cost_of_steps(cost: int, done: int, steps: int) -> int:

@@ -24,7 +24,7 @@ from bot.jobs import Job
 from bot.pictures import Upload, pack_uploads
 from bot.reply import GenerationResult, JobProgress, Undeliverable
 from cogs.cancel import CancelView
-from cogs.render import MAX_CONTENT, clip, files, progress_text, settings_embed
+from cogs.render import MAX_CONTENT, clip, files, progress_text, settings_embed, with_cost
 from engine.protocol import Image
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class DiscordReply:
             preview = self._progress.preview
             try:
                 await self._edit_original(
-                    content=progress_text(self._progress, self._t),
+                    content=with_cost(progress_text(self._progress, self._t), self._job, self._t),
                     view=CancelView(self._job.id, self._t),
                     attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
                 )
