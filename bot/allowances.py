@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from bot.database.failures import told_to_members
 from bot.database.session import Database
@@ -116,18 +116,12 @@ def _rates(asker: Asker, books: Books, rules: ServerRules, host: HostRules, now:
     return [
         RateLeft(
             rate=rate,
-            left=tokens(rate, books.buckets.get((guild_id, asker.user_id)), now),
+            left=rate.tokens(books.buckets.get((guild_id, asker.user_id)), now),
             everywhere=guild_id == EVERYWHERE,
         )
         for guild_id, rate in ((EVERYWHERE, host.rate), (asker.guild_id, own))
         if rate is not None
     ]
-
-
-def tokens(rate: Rate, full_at: datetime | None, now: datetime) -> int:
-    """How many requests in a row a bucket that will be full at `full_at` takes now."""
-    missing = min(max((full_at or now) - now, timedelta(0)), timedelta(seconds=rate.seconds))
-    return int((timedelta(seconds=rate.seconds) - missing) / timedelta(seconds=rate.seconds) * rate.count)
 
 
 def _jobs(asker: Asker, books: Books, rules: ServerRules, host: HostRules) -> list[JobsLeft]:

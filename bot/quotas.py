@@ -155,12 +155,22 @@ class Rate:
         Returns:
             When the bucket will be full then; and, if it was empty, when there will be a token.
         """
-        one = timedelta(seconds=self.seconds) / self.count
-        whole = timedelta(seconds=self.seconds)
+        one, whole = self._one, timedelta(seconds=self.seconds)
         # A clock that was set back would otherwise lock members out for as long as it jumped.
         full_at = min(max(full_at or now, now), now + whole)
         taken = full_at + one
         return (taken, None) if taken <= now + whole else (full_at, taken - whole)
+
+    def tokens(self, full_at: datetime | None, now: datetime) -> int:
+        """How many can be taken at once now."""
+        whole = timedelta(seconds=self.seconds)
+        missing = min(max((full_at or now) - now, timedelta(0)), whole)
+        return (whole - missing) // self._one
+
+    @property
+    def _one(self) -> timedelta:
+        """How long a token takes to come back: rounded down, or the last of them would not fit."""
+        return timedelta(microseconds=self.seconds * 1_000_000 // self.count)
 
 
 class Account(NamedTuple):
