@@ -73,6 +73,7 @@ def test_grants_help_for_as_long_as_they_are_valid(
 
 def test_an_entry_still_counts_when_it_is_exactly_as_old_as_the_window() -> None:
     when = when_free([(NOW, 5)], 5, WINDOW)
+    assert when is not None
     assert when == NOW + WINDOW + TICK
     assert used_at(NOW + WINDOW, [(NOW, 5)]) == 5
     assert used_at(when, [(NOW, 5)]) == 0
