@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.failures import RecordsUnavailable, told_to_members
@@ -38,6 +39,7 @@ from bot.server_presets import (
 log = logging.getLogger(__name__)
 
 LOOKUP_SECONDS = 1.0
+WRITE_ATTEMPTS = 5
 
 
 class PresetStore:
@@ -141,11 +143,10 @@ class PresetStore:
                 raise TooManyPresets(limit=MAX_PRESETS)
             version = versions[0].version + 1 if versions else 1
             made.append(self._add(session, editor, name, version, draft, deleted=False))
-            _log(session, editor, "preset.create", made[0].created_at, before=None, after=made[0])
+            _log(session, editor, "preset.create", made[-1].created_at, before=None, after=made[-1])
 
-        with told_to_members():
-            await self._database.write(work)
-        return made[0]
+        await self._write(work)
+        return made[-1]
 
     async def edit(self, editor: Editor, name: str, draft: PresetDraft) -> PresetChange:
         """Add a version to a preset, unless it says the same as the newest one.
@@ -166,9 +167,8 @@ class PresetStore:
                 _log(session, editor, "preset.edit", after.created_at, before=before, after=after)
             made.append(PresetChange(before=before, after=after))
 
-        with told_to_members():
-            await self._database.write(work)
-        return made[0]
+        await self._write(work)
+        return made[-1]
 
     async def delete(self, editor: Editor, name: str) -> ServerPreset:
         """Take a preset away; its versions can still be named. Returns the last one.
@@ -186,9 +186,16 @@ class PresetStore:
             _log(session, editor, "preset.delete", after.created_at, before=before, after=None)
             made.append(before)
 
+        await self._write(work)
+        return made[-1]
+
+    async def _write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
         with told_to_members():
+            for _ in range(WRITE_ATTEMPTS - 1):
+                # Where somebody else was quicker, it is decided anew on what they left.
+                with suppress(IntegrityError):
+                    return await self._database.write(work)
             await self._database.write(work)
-        return made[0]
 
     def _add(
         self,
