@@ -44,18 +44,7 @@ async def open_services(
     Raises:
         OperatorError: the database cannot be used.
     """
-    engine = EngineClient(
-        find_model(settings.model, settings.models_dir),
-        devices=settings.devices,
-        threads=settings.threads,
-        max_batch_size=settings.max_batch_size,
-        dtype=settings.dtype,
-        exact=settings.exact,
-        compile_cache=settings.data_dir / "compiled" if settings.compile == "auto" else None,
-        queue_limit=settings.queue_limit,
-        step_timeout=settings.step_timeout,
-        worker_module=worker_module,
-    )
+    engine = _make_engine(settings, worker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         pictures, book = PictureStore(settings.pictures_dir), PresetBook.load()
         presets = PresetStore(database, book)
@@ -81,3 +70,18 @@ async def open_services(
                 await service.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()
+
+
+def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+    return EngineClient(
+        find_model(settings.model, settings.models_dir),
+        devices=settings.devices,
+        threads=settings.threads,
+        max_batch_size=settings.max_batch_size,
+        dtype=settings.dtype,
+        exact=settings.exact,
+        compile_cache=settings.data_dir / "compiled" if settings.compile == "auto" else None,
+        queue_limit=settings.queue_limit,
+        step_timeout=settings.step_timeout,
+        worker_module=worker_module,
+    )
