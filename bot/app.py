@@ -7,11 +7,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bot.allowances import Allowances
 from bot.database.session import Database
 from bot.generation import GenerationService
+from bot.history import JobHistory
 from bot.jobs import JobStore
 from bot.pictures import PictureStore
+from bot.preset_store import PresetStore
 from bot.presets import PresetBook
+from bot.privacy import Privacy
 from bot.reservations import Reservations
 from bot.settings import Settings
 from bot.shards import Shards
@@ -28,6 +32,10 @@ class Services:
     """What the cogs call; each is the only home of its rules."""
 
     generation: GenerationService
+    allowances: Allowances
+    history: JobHistory
+    presets: PresetStore
+    privacy: Privacy
     shards: Shards
 
 
@@ -40,7 +48,47 @@ async def open_services(
     Raises:
         OperatorError: the database cannot be used.
     """
-    engine = EngineClient(
+    engine = _make_engine(settings, worker_module)
+    async with Database.connect(settings.resolved_database_url) as database:
+        jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        upkeep = Upkeep(
+            database,
+            jobs,
+            pictures,
+            pictures_dir=settings.pictures_dir,
+            retention=timedelta(days=settings.retention_days),
+        )
+        await upkeep.reconcile()
+        book, shards = PresetBook.load(), Shards.parse(settings.shards)
+        presets = PresetStore(database, book)
+        service = GenerationService(
+            engine=engine,
+            jobs=jobs,
+            reservations=Reservations(database, settings.host_rules),
+            pictures=pictures,
+            presets=book,
+            server_presets=presets,
+            shards=shards,
+            deadline_seconds=settings.deadline,
+        )
+        await engine.start()
+        try:
+            async with service, upkeep.running(also=service.take_up):
+                yield Services(
+                    generation=service,
+                    allowances=Allowances(database, settings.host_rules),
+                    history=JobHistory(database),
+                    presets=presets,
+                    privacy=Privacy(database, pictures),
+                    shards=shards,
+                )
+                await service.runs.drain(grace=JOB_GRACE_SECONDS)
+        finally:
+            await engine.close()
+
+
+def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+    return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,
         threads=settings.threads,
@@ -52,30 +100,3 @@ async def open_services(
         step_timeout=settings.step_timeout,
         worker_module=worker_module,
     )
-    async with Database.connect(settings.resolved_database_url) as database:
-        jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
-        upkeep = Upkeep(
-            database,
-            jobs,
-            pictures,
-            pictures_dir=settings.pictures_dir,
-            retention=timedelta(days=settings.retention_days),
-        )
-        await upkeep.reconcile()
-        shards = Shards.parse(settings.shards)
-        service = GenerationService(
-            engine=engine,
-            jobs=jobs,
-            reservations=Reservations(database, settings.host_rules),
-            pictures=pictures,
-            presets=PresetBook.load(),
-            shards=shards,
-            deadline_seconds=settings.deadline,
-        )
-        await engine.start()
-        try:
-            async with service, upkeep.running(also=service.take_up):
-                yield Services(generation=service, shards=shards)
-                await service.runs.drain(grace=JOB_GRACE_SECONDS)
-        finally:
-            await engine.close()

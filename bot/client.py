@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-EXTENSIONS = ("cogs.trinart",)
+EXTENSIONS = ("cogs.trinart", "cogs.quota", "cogs.jobs", "cogs.preset", "cogs.privacy")
 
 
 class CatalogueTranslator(app_commands.Translator):

@@ -125,7 +125,21 @@ class NotDelivered(MemberError):
 
 
 class GenerationCancelled(MemberError):
-    message = N_("Cancelled. No picture was drawn.")
+    message = N_("Cancelled. No picture was drawn. Nothing was charged.")
+
+
+class CancelledMidway(GenerationCancelled):
+    message = N_(
+        "Cancelled. No picture was drawn. "
+        "The {step} of {steps} steps that were done cost {paid} of {cost} pictures."
+    )
+
+
+def cancelled(*, paid: int, cost: int, step: int, steps: int) -> GenerationCancelled:
+    """A job that its member stopped, which pays thousandths of a picture for the steps done."""
+    if not paid:
+        return GenerationCancelled()
+    return CancelledMidway(paid=pictures(paid), cost=pictures(cost), step=step, steps=steps)
 
 
 class UnexpectedError(MemberError):
@@ -169,7 +183,7 @@ def _told(name: str, value: object, t: Translate) -> object:
         case "when", None:
             return t(N_("later"))
         case "until", None:
-            return t(N_("until a moderator lifts it"))
+            return t(N_("when a moderator lifts it"))
         case "channels", list():
             return ", ".join(f"<#{channel}>" for channel in cast("list[int]", value)[:10])
         case _:

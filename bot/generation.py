@@ -7,12 +7,10 @@ use the same service.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Self
 
@@ -22,7 +20,6 @@ from bot.errors import (
     DatabaseUnavailable,
     DeadlineNotMet,
     EngineNotReady,
-    GenerationCancelled,
     GenerationFailed,
     JobAlreadyEnded,
     JobNotFound,
@@ -33,9 +30,11 @@ from bot.errors import (
     QueueFull,
     ShuttingDown,
     UnexpectedError,
+    cancelled,
 )
 from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
 from bot.pictures import PictureStore
+from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
 from bot.quotas import cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
@@ -73,6 +72,7 @@ class GenerationService:
         pictures: PictureStore,
         presets: PresetBook,
         shards: Shards | None = None,
+        server_presets: PresetStore,
         rng: random.Random | None = None,
         deadline_seconds: float = 0,
     ) -> None:
@@ -81,9 +81,12 @@ class GenerationService:
         self.runs = Runs()
         self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
         """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
+        self.progress: dict[str, JobProgress] = {}
+        """How far the jobs are that run now, by id."""
         self._jobs = jobs
         self._reservations = reservations
         self._pictures = pictures
+        self._server_presets = server_presets
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
         self._shards = shards or Shards()
@@ -112,9 +115,15 @@ class GenerationService:
         if self.runs.draining:
             raise ShuttingDown
         card = self.model_card()
-        if not (options.preset or "").strip() and guild_id is not None:
-            options = replace(options, preset=await self._guild_preset(guild_id))
-        return self.presets.resolve(options, card, self._rng)
+        return (await self.presets_in(guild_id, options.preset)).resolve(options, card, self._rng)
+
+    async def presets_in(self, guild_id: int | None, wanted: str | None = None) -> PresetBook:
+        """The presets that can be named in a server, or in direct messages.
+
+        Raises:
+            RecordsUnavailable: what is wanted may be one of the server's, and those cannot be read.
+        """
+        return await self._server_presets.book(guild_id, wanted) if guild_id is not None else self.presets
 
     def model_card(self) -> ModelCard:
         """What the loaded model offers.
@@ -129,15 +138,6 @@ class GenerationService:
                 raise ModelUnavailable
             case _:
                 raise EngineNotReady
-
-    async def _guild_preset(self, guild_id: int) -> str | None:
-        try:
-            async with asyncio.timeout(1):
-                return await self._jobs.default_preset(guild_id)
-        except (SQLAlchemyError, TimeoutError):
-            # A server's default is a convenience; it must not cost the 3 s in which Discord wants an answer.
-            log.exception("the default preset of a server could not be read")
-            return None
 
     # --- reserve ---
 
@@ -182,6 +182,7 @@ class GenerationService:
         else:
             await self._settle(result)
         finally:
+            self.progress.pop(job.id, None)
             reply.close()
 
     async def _deliver(self, result: GenerationResult, reply: Reply) -> None:
@@ -233,7 +234,7 @@ class GenerationService:
                     return await self._end(job, event, progress)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
-                progress = progress.after(event)
+                progress = self.progress[job.id] = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")
 
@@ -262,9 +263,9 @@ class GenerationService:
                 await self._jobs.mark(job, "failed", error_code=code)
                 raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
             case Cancelled():
-                done = cost_of_steps(job.cost, progress.step, progress.steps)
-                await self._jobs.mark(job, "cancelled", used=done)
-                raise GenerationCancelled
+                paid = cost_of_steps(job.cost, progress.step, progress.steps)
+                await self._jobs.mark(job, "cancelled", used=paid)
+                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
 
     async def _stored_result(self, job: Job) -> GenerationResult | None:
         """The pictures of a job that was drawn before a restart."""

@@ -16,10 +16,11 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from bot.database.models import GuildSettingsRow, ImageRow, JobRow
+from bot.database.models import ImageRow, JobRow
 from bot.database.session import Database
 from bot.errors import TrinArtError
 from bot.ledger import close_job
+from bot.limits import Left
 from bot.quotas import Asker
 from engine.protocol import GenerationRequest, ModelCard
 
@@ -124,6 +125,8 @@ class Job:
     images: tuple[StoredImage, ...] = ()
     seconds: float = 0.0
     card: ModelCard | None = None
+    left: Left | None = None
+    """What the member may still draw after it, as it was when it was accepted. Not kept."""
 
 
 class JobStore:
@@ -231,12 +234,6 @@ class JobStore:
                 .options(selectinload(JobRow.images))
             )
             return [_to_job(row) for row in rows]
-
-    async def default_preset(self, guild_id: int) -> str | None:
-        """The preset that a server's admins chose for members who name none."""
-        async with self._database.session() as session:
-            settings = await session.get(GuildSettingsRow, guild_id)
-            return settings.default_preset if settings is not None else None
 
 
 def _to_job(row: JobRow) -> Job:

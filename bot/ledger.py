@@ -29,6 +29,9 @@ BOT = 0
 
 OF_JOBS = ("reserve", "settle", "refund")
 
+MOST_MOMENTS = 5000
+"""How far a window is looked through for the moment at which it has room again."""
+
 _Entry = LedgerEntryRow
 
 
@@ -180,6 +183,35 @@ async def sums(
             account = Account(kind, guild_id, 0 if kind == "server" else subject)  # pyright: ignore[reportArgumentType]
             used[account, since] = -int(amount)
     return used
+
+
+async def paid_for(session: AsyncSession, job_ids: Sequence[str]) -> dict[str, int]:
+    """What jobs took in the end, without what came back."""
+    rows = await session.execute(
+        select(_Entry.job_id, -func.sum(_Entry.amount))
+        .where(_Entry.job_id.in_(job_ids))
+        .group_by(_Entry.job_id)
+    )
+    return {str(job_id): int(paid) for job_id, paid in rows.all()}
+
+
+async def used_since(session: AsyncSession, account: Account, since: datetime) -> list[tuple[datetime, int]]:
+    """What an account used since a time, by the moment from which it counts, oldest first.
+
+    Of a great many only the oldest: a request has room again when a few of them have left the window.
+    """
+    column, conditions = _account_filter(account.kind, account.guild_id)
+    [subject] = _subjects(account.kind, account.guild_id, {account.subject_id})
+    used = -func.sum(_Entry.amount)
+    rows = await session.execute(
+        select(_Entry.effective_at, used)
+        .where(column == subject, _Entry.effective_at >= since, *conditions)
+        .group_by(_Entry.effective_at)
+        .having(used != 0)
+        .order_by(_Entry.effective_at)
+        .limit(MOST_MOMENTS)
+    )
+    return [(at, int(amount)) for at, amount in rows.all()]
 
 
 def _subjects(kind: str, guild_id: int, subjects: set[int]) -> Sequence[int]:

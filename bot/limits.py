@@ -95,6 +95,32 @@ class Books:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Left:
+    """What the limit that will be used up first leaves a member, grants included."""
+
+    amount: int
+    window: str
+
+
+def least_left(asker: Asker, books: Books, limits: Sequence[Limit], now: datetime) -> Left | None:
+    """What a member may still draw here now; None where no limit applies."""
+    beside = grants_left(asker, books, now)
+    lefts = [
+        Left(
+            amount=books.left(limit, now) + (beside if limit.scope == "member" else 0),
+            window=limit.quota.window,
+        )
+        for limit in limits
+    ]
+    return min(lefts, key=lambda left: left.amount, default=None)
+
+
+def grants_left(asker: Asker, books: Books, now: datetime) -> int:
+    """What all grants together add to a member's quota."""
+    return sum(grant.left for grant in _usable(books.grants.get((asker.guild_id, asker.user_id), []), now))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Charge:
     """What an accepted request takes: thousandths by grant (0: the quota), and tokens from buckets."""
 
@@ -170,7 +196,7 @@ def _split(asker: Asker, cost: int, books: Books, limits: Sequence[Limit], now: 
             owed -= parts[grant.id]
     if owed:
         own = next(limit for limit in limits if limit.scope == "member")
-        raise refusal(own, cost, cost - owed, now)
+        raise refusal(own, cost, cost - owed, now, beside=grants_left(asker, books, now))
     return parts
 
 
@@ -180,11 +206,14 @@ def _usable(grants: Sequence[Grant], now: datetime) -> list[Grant]:
     return sorted(valid, key=lambda grant: (grant.expires_at is None, grant.expires_at or now, grant.id))
 
 
-def refusal(limit: Limit, cost: int, left: int, now: datetime) -> LimitReached:
-    """The error that tells a member of a limit: how much is left, and when there will be more."""
+def refusal(limit: Limit, cost: int, left: int, now: datetime, *, beside: int = 0) -> LimitReached:
+    """The error that tells a member of a limit: how much is left, and when there will be more.
+
+    `beside` is what grants add to it. What is more than all of it together is not possible later either.
+    """
     assert limit.quota.amount is not None
-    if cost > limit.quota.amount and left >= limit.quota.amount:
-        return CostsTooMuch(cost=cost, amount=limit.quota.amount, window=limit.quota.window)
+    if cost > limit.quota.amount + beside:
+        return CostsTooMuch(cost=cost, amount=limit.quota.amount + beside, window=limit.quota.window)
     kind = REFUSALS[limit.scope]
     when = limit.resets_at(now)
     return kind(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from engine.protocol import GenerationRequest
+from engine.protocol import GenerationRequest, ModelCard
 
 PICTURE = 1000
 """Amounts are whole thousandths of a 512x512 picture of 30 steps."""
@@ -34,6 +34,12 @@ def cost_of(request: GenerationRequest) -> int:
         steps = max(1, int(steps * request.strength))
     work = request.width * request.height * steps * request.num_images_per_prompt
     return -(-work * PICTURE // PICTURE_WORK)
+
+
+def cost_of_usual(card: ModelCard) -> int:
+    """What one picture costs whose size and steps are left to the model."""
+    width, height = next(iter(card.sizes.values()))
+    return -(-width * height * card.default_steps * PICTURE // PICTURE_WORK)
 
 
 def cost_of_steps(cost: int, done: int, steps: int) -> int:
@@ -149,12 +155,22 @@ class Rate:
         Returns:
             When the bucket will be full then; and, if it was empty, when there will be a token.
         """
-        one = timedelta(seconds=self.seconds) / self.count
-        whole = timedelta(seconds=self.seconds)
+        one, whole = self._one, timedelta(seconds=self.seconds)
         # A clock that was set back would otherwise lock members out for as long as it jumped.
         full_at = min(max(full_at or now, now), now + whole)
         taken = full_at + one
         return (taken, None) if taken <= now + whole else (full_at, taken - whole)
+
+    def tokens(self, full_at: datetime | None, now: datetime) -> int:
+        """How many can be taken at once now."""
+        whole = timedelta(seconds=self.seconds)
+        missing = min(max((full_at or now) - now, timedelta(0)), whole)
+        return (whole - missing) // self._one
+
+    @property
+    def _one(self) -> timedelta:
+        """How long a token takes to come back: rounded down, or the last of them would not fit."""
+        return timedelta(microseconds=self.seconds * 1_000_000 // self.count)
 
 
 class Account(NamedTuple):

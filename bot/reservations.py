@@ -8,14 +8,16 @@ decided in a second although each has to reach the disk.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
@@ -23,10 +25,13 @@ from bot.database.session import Database
 from bot.errors import LimitReached
 from bot.jobs import DuplicateInteraction, Job, Origin, utc_now
 from bot.ledger import grants_of, reserve_entries, sums
-from bot.limits import EVERYWHERE, Block, Books, Charge, decide
+from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
 from bot.quotas import Asker, HostRules, cost_of, limits_of
+from bot.rolling import with_time
 from bot.server_rules import load_rules
 from engine.protocol import GenerationRequest
+
+log = logging.getLogger(__name__)
 
 LARGEST_GROUP = 200
 """Requests decided in one transaction: enough to pay for the disk, few enough to be quick."""
@@ -42,7 +47,7 @@ class _Wish:
 
     job: Job
     asker: Asker | None
-    decided: asyncio.Future[None]
+    decided: asyncio.Future[Left | None]
 
 
 class Reservations:
@@ -77,9 +82,22 @@ class Reservations:
         self._wishes.append(_Wish(job=job, asker=origin.asker, decided=decided))
         if self._deciding is None:
             self._deciding = asyncio.create_task(self._decide_all())
-        # Decided to the end even if the caller is cancelled: the job may be on disk already.
-        await asyncio.shield(decided)
-        return job
+        try:
+            # Decided to the end even if the caller is cancelled: the job may be on disk already.
+            left = await asyncio.shield(decided)
+        except LimitReached as error:
+            raise await self._say_when(error, origin) from None
+        return replace(job, left=left)
+
+    async def _say_when(self, error: LimitReached, origin: Origin) -> LimitReached:
+        """Look up when a window that rolls has room again; a refusal never fails for want of that."""
+        assert origin.asker is not None
+        try:
+            async with self._database.session() as session:
+                return await with_time(session, error, origin.asker, self._clock())
+        except (SQLAlchemyError, OSError):
+            log.exception("when to try again could not be read")
+            return error
 
     async def _decide_all(self) -> None:
         try:
@@ -90,7 +108,7 @@ class Reservations:
             self._deciding = None
 
     async def _decide_group(self, group: Sequence[_Wish]) -> None:
-        outcomes: list[Exception | None] = []
+        outcomes: list[Exception | Left | None] = []
 
         async def transaction(session: AsyncSession) -> None:
             outcomes[:] = await self._decide(session, group)
@@ -102,12 +120,12 @@ class Reservations:
         for wish, outcome in zip(group, outcomes, strict=True):
             if wish.decided.done():
                 continue
-            if outcome is None:
-                wish.decided.set_result(None)
-            else:
+            if isinstance(outcome, Exception):
                 wish.decided.set_exception(outcome)
+            else:
+                wish.decided.set_result(outcome)
 
-    async def _decide(self, session: AsyncSession, group: Sequence[_Wish]) -> list[Exception | None]:
+    async def _decide(self, session: AsyncSession, group: Sequence[_Wish]) -> list[Exception | Left | None]:
         if session.get_bind().dialect.name == "postgresql":
             await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
         # Not before the lock is held: a decision must not be older than what it is based on.
@@ -116,14 +134,14 @@ class Reservations:
         known = await _known_interactions(session, group)
         existing = set(books.buckets)
         rows = _Rows()
-        outcomes: list[Exception | None] = []
+        outcomes: list[Exception | Left | None] = []
         for wish in group:
             interaction = wish.job.origin.interaction_id
             if interaction is not None and interaction in known:
                 outcomes.append(DuplicateInteraction(str(interaction)))
                 continue
             try:
-                charge = self._charge(wish, books, now)
+                charge, left = self._charge(wish, books, now)
             except LimitReached as error:
                 rows.refuse(wish, error, now)
                 outcomes.append(error)
@@ -131,17 +149,18 @@ class Reservations:
             if interaction is not None:
                 known.add(interaction)
             rows.accept(wish, charge, now)
-            outcomes.append(None)
+            outcomes.append(left)
         await rows.write(session, existing)
         return outcomes
 
-    def _charge(self, wish: _Wish, books: Books, now: datetime) -> Charge | None:
+    def _charge(self, wish: _Wish, books: Books, now: datetime) -> tuple[Charge | None, Left | None]:
+        """What the request takes, and what is left then."""
         if wish.asker is None:
-            return None
+            return None, None
         charge = decide(wish.asker, wish.job.cost, books, self.host, now)
         limits = limits_of(wish.asker, books.rules_of(wish.asker.guild_id), self.host)
         books.take(wish.asker, charge, limits, now)
-        return charge
+        return charge, least_left(wish.asker, books, limits, now)
 
 
 class _Rows:

@@ -26,7 +26,7 @@ from bot.jobs import Job, utc_now
 from bot.pictures import Upload, pack_uploads
 from bot.reply import GenerationResult, JobProgress, Undeliverable
 from cogs.cancel import CancelView
-from cogs.render import MAX_CONTENT, clip, files, job_mark, progress_text, settings_embed
+from cogs.render import MAX_CONTENT, clip, files, job_mark, progress_text, settings_embed, with_cost
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class DiscordReply:
             preview = self._progress.preview
             try:
                 await self._edit_original(
-                    content=progress_text(self._progress, self._t),
+                    content=with_cost(progress_text(self._progress, self._t), self._job, self._t),
                     view=CancelView(self._job.id, self._t),
                     attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
                 )

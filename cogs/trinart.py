@@ -16,6 +16,7 @@ from bot.errors import MemberError
 from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
+from cogs.asker import limits_channel_id, role_ids
 from cogs.cancel import CancelButton
 from cogs.render import refusal
 from cogs.reply import DiscordReply
@@ -127,13 +128,17 @@ class TrinArt(commands.Cog):
     async def complete_preset(
         self, interaction: discord.Interaction[TrinArtBot], current: str
     ) -> list[Choice[str]]:
-        """Names of presets with what they do."""
+        """Names of presets with what they do, the server's own after the others."""
         language = interaction.locale.value.partition("-")[0]
+        book = await self.bot.service.presets_in(interaction.guild_id)
         return [
             _choice(
-                f"{preset.name} — {preset.description.get(language, preset.description['en'])}", preset.name
+                " — ".join(
+                    filter(None, (preset.name, preset.description.get(language, preset.description["en"])))
+                ),
+                preset.name,
             )
-            for preset in self.bot.service.presets.search(current)
+            for preset in book.search(current)
         ][:MAX_CHOICES]
 
     @trinart.autocomplete("size")
@@ -189,6 +194,8 @@ async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
         message_id=message_id or (await interaction.original_response()).id,
         locale=interaction.locale.value,
         attachment_size_limit=interaction.filesize_limit,
+        limits_channel_id=limits_channel_id(interaction),
+        role_ids=role_ids(interaction),
     )
 
 

@@ -51,7 +51,7 @@ async def test_a_command_becomes_a_picture_in_its_own_message(world: World) -> N
     assert buttons(message) == [], "nothing is left to cancel"
     assert world.channel.last_message is not None
     assert world.channel.last_message.id == message.id, "one message, from thinking to picture"
-    assert progress_edits(world.env, first)[0] == "⏳ Starting …"
+    assert progress_edits(world.env, first)[0] == "⏳ Starting …\n-# costs 0.003"
 
 
 async def test_the_embed_tells_everything_needed_to_draw_it_again(world: World) -> None:
@@ -70,6 +70,7 @@ async def test_the_embed_tells_everything_needed_to_draw_it_again(world: World) 
         "Sampler": "Euler a",
         "Size": "64×64, enlarged ×2 for viewing",
         "Model": "studio `0000000000`",
+        "Cost": "0.003",
     }
 
 

@@ -152,7 +152,7 @@ def test_a_documented_default_of_an_option_is_the_real_one(name: str) -> None:
 
 def test_the_documented_defaults_of_the_model_are_the_real_ones() -> None:
     usual, demo = ModelCard(name="any", sizes=SD1_SIZES), read_model(DEMO_FOLDER)
-    assert option_row("preset")[3] == f"`{PresetBook.load().default}`"
+    assert option_row("preset")[3] == f"the server's, else `{PresetBook.load().default}`"
     assert option_row("size")[3] == f"the model's first: `{next(iter(usual.sizes))}`"
     assert next(iter(demo.sizes)) == next(iter(usual.sizes))
     assert option_row("steps")[3] == f"the model's: {usual.default_steps}, demo model {demo.default_steps}"
