@@ -180,7 +180,7 @@ class GenerationService:
             await self._give_up(job, "unexpected")
             await reply.fail(UnexpectedError())
         else:
-            await self._settle(result)
+            await self.settle(result)
         finally:
             self.progress.pop(job.id, None)
             reply.close()
@@ -208,7 +208,7 @@ class GenerationService:
             current = await self._jobs.get(failed.id)
             await self._pictures.delete(current.images if current else ())
 
-    async def _settle(self, result: GenerationResult) -> None:
+    async def settle(self, result: GenerationResult) -> None:
         """The member has the pictures; if this cannot be recorded they come once more after a restart."""
         try:
             await self._jobs.mark(result.job, "delivered")
@@ -277,7 +277,19 @@ class GenerationService:
             return None
         return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
 
-    # --- cancel, restart, stop ---
+    # --- fetch, cancel, restart ---
+
+    async def fetch(self, job_id: str, user_id: int) -> GenerationResult:
+        """Pictures that could not be delivered, for the member who asked for them; then to be `settle`d.
+
+        Raises:
+            NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
+        """
+        job = await self._find(job_id, user_id)
+        result = await self._stored_result(job)
+        if result is None:
+            raise JobNotFound
+        return result
 
     async def cancel(self, job_id: str, user_id: int) -> None:
         """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.
@@ -286,16 +298,22 @@ class GenerationService:
             NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
             JobNotFound: the database cannot say whose it is.
         """
+        if (await self._find(job_id, user_id)).state == "succeeded":
+            raise JobAlreadyEnded
+        self.engine.cancel(job_id)
+
+    async def _find(self, job_id: str, user_id: int) -> Job:
+        """A member's own job that has not ended."""
         try:
             job = await self._jobs.get(job_id)
         except (SQLAlchemyError, OSError) as error:
             log.exception("job %s could not be looked up", job_id)
             raise JobNotFound from error
-        if job is None or job.state in (*ENDED, "succeeded"):
+        if job is None or job.state in ENDED:
             raise JobAlreadyEnded
         if job.origin.user_id != user_id:
             raise NotYourJob
-        self.engine.cancel(job_id)
+        return job
 
     async def take_up(self) -> None:
         """Run what an earlier process left, and jobs whose pictures did not arrive, oldest first."""

@@ -34,6 +34,8 @@ class PastJob:
     guild_id: int | None
     channel_id: int | None
     message_id: int | None
+    can_be_fetched: bool
+    """Whether its pictures are there and Discord did not take them where they were asked for."""
 
     @property
     def can_be_cancelled(self) -> bool:
@@ -94,4 +96,5 @@ def _to_past(row: JobRow, paid: int) -> PastJob:
         guild_id=row.guild_id,
         channel_id=row.channel_id,
         message_id=row.message_id,
+        can_be_fetched=row.state == "succeeded" and row.undelivered_at is not None,
     )

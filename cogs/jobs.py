@@ -20,6 +20,7 @@ from bot.jobs import JobState
 from bot.reply import JobProgress
 from cogs.answers import told
 from cogs.cancel import CancelButton
+from cogs.fetch import FetchButton
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain, progress_text
 
 PROMPT_LENGTH = 50
@@ -27,7 +28,7 @@ PROMPT_LENGTH = 50
 STATES: dict[JobState, str] = {
     "queued": N_("⏳ waiting"),
     "running": N_("🎨 being drawn"),
-    "succeeded": N_("📦 drawn, on its way to you"),
+    "succeeded": N_("📦 drawn, not delivered yet"),
     "delivered": N_("✅ done"),
     "cancelled": N_("⏹️ cancelled"),
     "failed": N_("⚠️ failed"),
@@ -68,6 +69,8 @@ class JobsView(discord.ui.View):
         for number, job in enumerate(history.live, start=1):
             if job.can_be_cancelled:
                 self.add_item(CancelButton(job.id, t("Cancel {number}", number=number)))
+            if job.can_be_fetched:
+                self.add_item(FetchButton(job.id, t("Show {number}", number=number)))
         self.add_item(RefreshButton(user_id, t("Look again")))
 
 
@@ -115,7 +118,7 @@ class Jobs(commands.Cog):
 
     async def cog_load(self) -> None:
         """Make old buttons work."""
-        self.bot.add_dynamic_items(RefreshButton)
+        self.bot.add_dynamic_items(RefreshButton, FetchButton)
 
     @app_commands.command(
         name="jobs",
