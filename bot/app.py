@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bot.administration import Administration
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.jobs import JobStore
@@ -25,6 +26,7 @@ class Services:
     """What the cogs call; each is the only home of its rules."""
 
     generation: GenerationService
+    administration: Administration
 
 
 @asynccontextmanager
@@ -57,10 +59,11 @@ async def open_services(
             presets=PresetBook.load(),
             deadline_seconds=settings.deadline,
         )
+        administration = Administration(database, settings.host_rules, service.presets)
         await engine.start()
         try:
             async with service:
-                yield Services(generation=service)
+                yield Services(generation=service, administration=administration)
                 await service.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

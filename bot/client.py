@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-EXTENSIONS = ("cogs.trinart",)
+EXTENSIONS = ("cogs.trinart", "cogs.admin", "cogs.host")
 
 
 class CatalogueTranslator(app_commands.Translator):

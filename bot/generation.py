@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
     DeadlineNotMet,
@@ -84,6 +85,8 @@ class GenerationService:
         self._starter: asyncio.Task[None] | None = None
         self._active: set[asyncio.Task[Any]] = set()
         self._draining = False
+        self.paused = False
+        """Set by the host: nothing new is taken, and what was taken goes on. A restart ends it."""
 
     async def __aenter__(self) -> Self:
         self._starter = asyncio.create_task(self._start_runs())
@@ -102,6 +105,8 @@ class GenerationService:
         """
         if self._draining:
             raise ShuttingDown
+        if self.paused:
+            raise Paused
         card = self.model_card()
         if not (options.preset or "").strip() and guild_id is not None:
             options = replace(options, preset=await self._guild_preset(guild_id))
