@@ -129,7 +129,7 @@ class RuleChanges:
         """
         rate = _rate(changes.rate)
         if changes.jobs is not None:
-            check_range("jobs", changes.jobs, 0, MAX_JOBS)
+            check_range("at_once", changes.jobs, 0, MAX_JOBS)
 
         def edit(row: GuildSettingsRow) -> None:
             if changes.rate is not None:

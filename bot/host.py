@@ -108,7 +108,7 @@ class HostChanges:
             rows = await session.execute(
                 select(JobRow.state, func.count()).where(JobRow.state.in_(LIVE)).group_by(JobRow.state)
             )
-            counts: dict[str, int] = {state: 0 for state in LIVE}
+            counts: dict[str, int] = dict.fromkeys(LIVE, 0)
             for state, count in rows.all():
                 counts[state] = count
             return counts

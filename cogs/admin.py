@@ -52,14 +52,14 @@ class AdminGroup(app_commands.Group):
     )
     @app_commands.rename(
         rate=locale_str(N_("rate")),
-        jobs=locale_str(N_("jobs")),
+        at_once=locale_str(N_("at_once")),
         enabled=locale_str(N_("enabled")),
         exempt=locale_str(N_("exempt")),
         not_exempt=locale_str(N_("not_exempt")),
     )
     @app_commands.describe(
         rate=locale_str(N_("Requests of one member, such as 5/min or 20/h; off for none")),
-        jobs=locale_str(N_("Requests of one member that wait or run at a time; 0 leaves it to the host")),
+        at_once=locale_str(N_("Requests of one member that wait or run at a time; 0 leaves it to the host")),
         enabled=locale_str(N_("Whether the bot draws in this server")),
         exempt=locale_str(N_("A role that this server's limits of members leave alone")),
         not_exempt=locale_str(N_("A role that is no longer exempt")),
@@ -68,7 +68,7 @@ class AdminGroup(app_commands.Group):
         self,
         interaction: Interaction,
         rate: str | None = None,
-        jobs: int | None = None,
+        at_once: int | None = None,
         enabled: bool | None = None,
         exempt: discord.Role | None = None,
         not_exempt: discord.Role | None = None,
@@ -78,7 +78,7 @@ class AdminGroup(app_commands.Group):
         administration = interaction.client.services.administration
         changes = LimitChanges(
             rate=rate,
-            jobs=jobs,
+            jobs=at_once,
             enabled=enabled,
             exempt=exempt.id if exempt else None,
             not_exempt=not_exempt.id if not_exempt else None,

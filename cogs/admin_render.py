@@ -101,24 +101,33 @@ def rules_text(overview: Overview, t: Translate) -> str:
     rules, host = overview.rules, overview.host
     default = rules.quotas.get(("default", 0))
     server = rules.quotas.get(("server", 0))
+    own = _line(t("each member"), quota_text(default or host.default_quota, t))
     lines = [
-        f"**{t('Quotas')}**",
-        f"{t('each member')}: {quota_text(default or host.default_quota, t)}"
-        + ("" if default else f" ({t('set by the host')})"),
-        f"{t('the server as a whole')}: {quota_text(server, t) if server else t('no rule')}",
+        _title(t("Quotas")),
+        own if default else own + " " + t("(set by the host)"),
+        _line(t("the server as a whole"), quota_text(server, t) if server else t("no rule")),
         *quota_lines(overview, ("role", "channel", "member"), t),
         "",
         limits_text(overview, t),
         "",
-        f"**{t('By the host, over all servers')}**",
-        f"{t('each member')}: {quota_text(host.member_cap, t)}",
-        f"{t('the server as a whole')}: {quota_text(host.server_cap, t)}",
-        f"{t('requests of a member')}: {rate_text(host.rate, t)}",
-        f"{t('requests at a time')}: {host.concurrent_jobs or t('no limit')}",
+        _title(t("By the host, over all servers")),
+        _line(t("each member"), quota_text(host.member_cap, t)),
+        _line(t("the server as a whole"), quota_text(host.server_cap, t)),
+        _line(t("requests of a member"), rate_text(host.rate, t)),
+        _line(t("requests at a time"), host.concurrent_jobs or t("no limit")),
     ]
     if overview.blocks:
-        lines += ["", f"**{t('Blocked')}**", *_cut(_block_line(*item, t) for item in overview.blocks.items())]
+        blocked = _cut(_block_line(user_id, block, t) for user_id, block in overview.blocks.items())
+        lines += ["", _title(t("Blocked")), *blocked]
     return "\n".join(lines)
+
+
+def _title(text: str) -> str:
+    return f"**{text}**"
+
+
+def _line(label: str, value: object) -> str:
+    return f"{label}: {value}"
 
 
 def quota_lines(overview: Overview, scopes: Sequence[str], t: Translate) -> list[str]:
@@ -139,11 +148,11 @@ def limits_text(overview: Overview, t: Translate) -> str:
     state = t("switched off by the host") if rules.suspended else value_text("enabled", rules.enabled, t)
     return "\n".join(
         [
-            f"**{t('Limits')}**",
-            f"{t('bot switched on')}: {state}",
-            f"{t('requests of a member')}: {rate_text(rules.rate, t)}",
-            f"{t('requests at a time')}: {rules.concurrent_jobs or t('no limit')}",
-            f"{t('exempt roles')}: {value_text('exempt_roles', sorted(rules.exempt_roles), t)}",
+            _title(t("Limits")),
+            _line(t("bot switched on"), state),
+            _line(t("requests of a member"), rate_text(rules.rate, t)),
+            _line(t("requests at a time"), rules.concurrent_jobs or t("no limit")),
+            _line(t("exempt roles"), value_text("exempt_roles", sorted(rules.exempt_roles), t)),
         ]
     )
 
@@ -157,12 +166,16 @@ def settings_text(overview: Overview, t: Translate) -> str:
         "result_channel_id": overview.result_channel_id,
         "timezone": overview.rules.timezone,
     }
-    lines = [f"{t(FACTS[name])}: {value_text(name, value, t)}" for name, value in facts.items()]
-    return "\n".join([f"**{t('Settings')}**", *lines])
+    lines = [_line(t(FACTS[name]), value_text(name, value, t)) for name, value in facts.items()]
+    return "\n".join([_title(t("Settings")), *lines])
 
 
 def _block_line(user_id: int, block: Block, t: Translate) -> str:
-    return f"<@{user_id}>: {plain(block.reason)} ({_until(block.until, t)})"
+    return _line(f"<@{user_id}>", _block_text(block, t))
+
+
+def _block_text(block: Block, t: Translate) -> str:
+    return f"{plain(block.reason)} ({_until(block.until, t)})"
 
 
 def _until(time: datetime | None, t: Translate) -> str:
@@ -186,7 +199,7 @@ def allowance_text(user_id: int, allowance: Allowance, t: Translate) -> str:
     """What a member has left, limit by limit."""
     lines = [f"**<@{user_id}>**"]
     if allowance.block is not None:
-        lines.append(f"{t('Blocked')}: {plain(allowance.block.reason)} ({_until(allowance.block.until, t)})")
+        lines.append(_line(t("Blocked"), _block_text(allowance.block, t)))
     if allowance.exempt:
         lines.append(t("Exempt from this server's quota of members."))
     elif not any(left.limit.scope == "member" for left in allowance.limits):

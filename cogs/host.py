@@ -192,7 +192,7 @@ async def announce(guilds: Sequence[discord.Guild], places: Mapping[int, Place],
         t = translator(place.language or guild.preferred_locale.value)
         try:
             await channel.send(
-                f"📣 **{t(N_('From the host of this bot'))}**\n{text}",
+                t(N_("📣 **From the host of this bot**\n{text}"), text=text),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
             told += 1

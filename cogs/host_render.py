@@ -34,7 +34,7 @@ class Server:
 
 def servers_text(servers: Sequence[Server], t: Translate) -> str:
     """The first servers, one a line, and how many there are."""
-    lines = [f"**{t('{count} servers', count=len(servers))}**"]
+    lines = [t("**{count} servers**", count=len(servers))]
     for server in servers[:MAX_SERVERS]:
         mark = "⏸ " if server.suspended else ""
         name = clip(plain(server.name), 60)
