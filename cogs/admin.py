@@ -14,7 +14,7 @@ from bot.admin_rules import LimitChanges, SettingChanges, timezones
 from bot.client import TrinArtBot
 from bot.i18n import N_
 from bot.usage import Usage
-from cogs.admin_answer import Interaction, answer, begin, language_of
+from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import LogPage, change_text, show_log
 from cogs.admin_quota import QuotaGroup
 from cogs.admin_render import FACTS, limits_text, settings_text
@@ -74,20 +74,21 @@ class AdminGroup(app_commands.Group):
         not_exempt: discord.Role | None = None,
     ) -> None:
         """Without options they are shown."""
-        admin, t = await begin(interaction), language_of(interaction)
-        administration = interaction.client.services.administration
-        changes = LimitChanges(
-            rate=rate,
-            jobs=at_once,
-            enabled=enabled,
-            exempt=exempt.id if exempt else None,
-            not_exempt=not_exempt.id if not_exempt else None,
-        )
-        if changes == LimitChanges():
-            text = limits_text(await administration.reports.overview(admin), t)
-        else:
-            text = change_text(await administration.rules.change_limits(admin, changes), t)
-        await answer(interaction, text)
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            administration = interaction.client.services.administration
+            changes = LimitChanges(
+                rate=rate,
+                jobs=at_once,
+                enabled=enabled,
+                exempt=exempt.id if exempt else None,
+                not_exempt=not_exempt.id if not_exempt else None,
+            )
+            if changes == LimitChanges():
+                text = limits_text(await administration.reports.overview(admin), t)
+            else:
+                text = change_text(await administration.rules.change_limits(admin, changes), t)
+            await answer(interaction, text)
 
     @app_commands.command(
         name=locale_str(N_("settings")),
@@ -124,24 +125,25 @@ class AdminGroup(app_commands.Group):
         clear: str | None = None,
     ) -> None:
         """Without options they are shown."""
-        admin, t = await begin(interaction), language_of(interaction)
-        administration = interaction.client.services.administration
-        if result_channel is not None:
-            check_can_post(result_channel)
-        changes = SettingChanges(
-            allow_channel=allow_channel.id if allow_channel else None,
-            forbid_channel=forbid_channel.id if forbid_channel else None,
-            preset=preset,
-            language=language,
-            result_channel=result_channel.id if result_channel else None,
-            timezone=timezone,
-            clear=clear,
-        )
-        if changes == SettingChanges():
-            text = settings_text(await administration.reports.overview(admin), t)
-        else:
-            text = change_text(await administration.rules.change_settings(admin, changes), t)
-        await answer(interaction, text)
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            administration = interaction.client.services.administration
+            if result_channel is not None:
+                check_can_post(result_channel)
+            changes = SettingChanges(
+                allow_channel=allow_channel.id if allow_channel else None,
+                forbid_channel=forbid_channel.id if forbid_channel else None,
+                preset=preset,
+                language=language,
+                result_channel=result_channel.id if result_channel else None,
+                timezone=timezone,
+                clear=clear,
+            )
+            if changes == SettingChanges():
+                text = settings_text(await administration.reports.overview(admin), t)
+            else:
+                text = change_text(await administration.rules.change_settings(admin, changes), t)
+            await answer(interaction, text)
 
     @settings.autocomplete("preset")
     async def complete_preset(self, interaction: Interaction, current: str) -> list[Choice[str]]:
@@ -171,19 +173,19 @@ class AdminGroup(app_commands.Group):
         self, interaction: Interaction, member: discord.User, reason: str, hours: int | None = None
     ) -> None:
         """For some hours, or until it is lifted."""
-        admin = await begin(interaction)
-        members = interaction.client.services.administration.members
-        change = await members.block(admin, member.id, hours=hours, reason=reason)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving(interaction) as admin:
+            members = interaction.client.services.administration.members
+            change = await members.block(admin, member.id, hours=hours, reason=reason)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(name=locale_str(N_("unblock")), description=locale_str(N_("Lift a member's block")))
     @app_commands.rename(member=locale_str(N_("member")))
     @app_commands.describe(member=locale_str(N_("Who may draw again")))
     async def unblock(self, interaction: Interaction, member: discord.User) -> None:
         """Before its time is over."""
-        admin = await begin(interaction)
-        change = await interaction.client.services.administration.members.unblock(admin, member.id)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving(interaction) as admin:
+            change = await interaction.client.services.administration.members.unblock(admin, member.id)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
         name=locale_str(N_("usage")), description=locale_str(N_("What was drawn and refused, as a plot"))
@@ -192,21 +194,23 @@ class AdminGroup(app_commands.Group):
     @app_commands.describe(days=locale_str(N_("How many days, 1 to 90; 30 if left out")))
     async def usage(self, interaction: Interaction, days: int = USAGE_DAYS) -> None:
         """Words in the reader's language, curves in a picture."""
-        admin, t = await begin(interaction), language_of(interaction)
-        usage = await interaction.client.services.administration.reports.usage(admin, days=days)
-        names, png = await asyncio.gather(names_of(interaction, usage), asyncio.to_thread(plot, usage))
-        embed = usage_embed(usage, names, t)
-        embed.set_image(url="attachment://usage.png")
-        await interaction.edit_original_response(
-            embed=embed, attachments=[discord.File(io.BytesIO(png), "usage.png")]
-        )
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            usage = await interaction.client.services.administration.reports.usage(admin, days=days)
+            names, png = await asyncio.gather(names_of(interaction, usage), asyncio.to_thread(plot, usage))
+            embed = usage_embed(usage, names, t)
+            embed.set_image(url="attachment://usage.png")
+            await interaction.edit_original_response(
+                embed=embed, attachments=[discord.File(io.BytesIO(png), "usage.png")]
+            )
 
     @app_commands.command(name=locale_str(N_("log")), description=locale_str(N_("Who changed what")))
     async def log(self, interaction: Interaction) -> None:
         """The newest changes, and buttons to older ones."""
-        admin, t = await begin(interaction), language_of(interaction)
-        embed, view = await show_log(interaction.client, admin, t)
-        await interaction.edit_original_response(embed=embed, view=view)
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            embed, view = await show_log(interaction.client, admin, t)
+            await interaction.edit_original_response(embed=embed, view=view)
 
 
 def check_can_post(channel: discord.TextChannel) -> None:

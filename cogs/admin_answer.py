@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import discord
 
 from bot.audit import Admin
 from bot.client import TrinArtBot
+from bot.errors import MemberError
 from bot.i18n import Translate, translator
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip
 
@@ -57,10 +60,15 @@ def language_of(interaction: discord.Interaction[Any]) -> Translate:
     return translator(interaction.locale.value)
 
 
-async def begin(interaction: Interaction) -> Admin:
-    """Show "thinking" to who asks alone: the records may take longer than Discord waits."""
+@asynccontextmanager
+async def serving(interaction: Interaction) -> AsyncGenerator[Admin]:
+    """Around what an admin asked for: "thinking" for them alone, as the records may take longer than Discord
+    waits, and the reason in its place where it cannot be done."""
     await interaction.response.defer(ephemeral=True, thinking=True)
-    return admin_of(interaction)
+    try:
+        yield admin_of(interaction)
+    except MemberError as error:
+        await interaction.edit_original_response(content=error.text(interaction.locale.value))
 
 
 async def answer(interaction: Interaction, text: str, **more: Any) -> None:

@@ -12,7 +12,7 @@ from bot.admin_errors import OneSubjectOnly
 from bot.admin_rules import Subject, make_quota
 from bot.i18n import N_
 from bot.quotas import Asker
-from cogs.admin_answer import Interaction, answer, begin, language_of
+from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
 from cogs.admin_render import WINDOW_NAMES, allowance_text, quota_lines, rules_text
 from cogs.reply import usable
@@ -59,11 +59,11 @@ class QuotaGroup(app_commands.Group):
         together: bool = False,
     ) -> None:
         """A quota for whom is named, or the default of each member."""
-        admin = await begin(interaction)
-        subject = subject_of(member=member, role=role, channel=channel, together=together)
-        rules = interaction.client.services.administration.rules
-        change = await rules.set_quota(admin, subject, make_quota(amount, window))
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving(interaction) as admin:
+            subject = subject_of(member=member, role=role, channel=channel, together=together)
+            rules = interaction.client.services.administration.rules
+            change = await rules.set_quota(admin, subject, make_quota(amount, window))
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
         name=locale_str(N_("show")), description=locale_str(N_("All limits, or what a member has left"))
@@ -72,14 +72,15 @@ class QuotaGroup(app_commands.Group):
     @app_commands.describe(member=locale_str(N_("Whose allowance to show")))
     async def show(self, interaction: Interaction, member: discord.User | None = None) -> None:
         """The rules of the server, or what they leave one member."""
-        admin, t = await begin(interaction), language_of(interaction)
-        administration = interaction.client.services.administration
-        if member is None:
-            text = rules_text(await administration.reports.overview(admin), t)
-        else:
-            allowance = await administration.members.allowance(admin, asker_for(interaction, member))
-            text = allowance_text(member.id, allowance, t)
-        await answer(interaction, text)
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            administration = interaction.client.services.administration
+            if member is None:
+                text = rules_text(await administration.reports.overview(admin), t)
+            else:
+                allowance = await administration.members.allowance(admin, asker_for(interaction, member))
+                text = allowance_text(member.id, allowance, t)
+            await answer(interaction, text)
 
     @app_commands.command(
         name=locale_str(N_("grant")), description=locale_str(N_("Give a member pictures beside the quota"))
@@ -105,10 +106,10 @@ class QuotaGroup(app_commands.Group):
         reason: str | None = None,
     ) -> None:
         """Pictures that are used once the quota is."""
-        admin = await begin(interaction)
-        members = interaction.client.services.administration.members
-        change = await members.grant(admin, member.id, amount, days=days, reason=reason)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving(interaction) as admin:
+            members = interaction.client.services.administration.members
+            change = await members.grant(admin, member.id, amount, days=days, reason=reason)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
         name=locale_str(N_("reset")), description=locale_str(N_("Let a member's window begin anew"))
@@ -120,10 +121,10 @@ class QuotaGroup(app_commands.Group):
     )
     async def reset(self, interaction: Interaction, member: discord.User, reason: str | None = None) -> None:
         """What was used in the window that runs comes back."""
-        admin = await begin(interaction)
-        members = interaction.client.services.administration.members
-        change = await members.reset(admin, asker_for(interaction, member), reason=reason)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving(interaction) as admin:
+            members = interaction.client.services.administration.members
+            change = await members.reset(admin, asker_for(interaction, member), reason=reason)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(name=locale_str(N_("roles")), description=locale_str(N_("The quotas of roles")))
     async def roles(self, interaction: Interaction) -> None:
@@ -138,10 +139,11 @@ class QuotaGroup(app_commands.Group):
         await self._list(interaction, "channel")
 
     async def _list(self, interaction: Interaction, scope: str) -> None:
-        admin, t = await begin(interaction), language_of(interaction)
-        overview = await interaction.client.services.administration.reports.overview(admin)
-        lines = quota_lines(overview, [scope], t)
-        await answer(interaction, "\n".join(lines) or t(N_("None of them has a quota.")))
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            overview = await interaction.client.services.administration.reports.overview(admin)
+            lines = quota_lines(overview, [scope], t)
+            await answer(interaction, "\n".join(lines) or t(N_("None of them has a quota.")))
 
     @app_commands.command(
         name=locale_str(N_("export")), description=locale_str(N_("What was drawn and given, as a CSV file"))
@@ -150,13 +152,14 @@ class QuotaGroup(app_commands.Group):
     @app_commands.describe(days=locale_str(N_("How many days back, 30 if left out")))
     async def export(self, interaction: Interaction, days: int = EXPORT_DAYS) -> None:
         """The ledger, the newest rows first."""
-        admin, t = await begin(interaction), language_of(interaction)
-        reports = interaction.client.services.administration.reports
-        export = await reports.export(admin, days=days, limit=usable(interaction.filesize_limit))
-        text = t(N_("{count} rows of the last {days} days."), count=export.rows, days=days)
-        if not export.is_whole:
-            text += " " + t(N_("The oldest are left out: a file here cannot be larger."))
-        await answer(interaction, text, attachments=[discord.File(io.BytesIO(export.data), "ledger.csv")])
+        async with serving(interaction) as admin:
+            t = language_of(interaction)
+            reports = interaction.client.services.administration.reports
+            export = await reports.export(admin, days=days, limit=usable(interaction.filesize_limit))
+            text = t(N_("{count} rows of the last {days} days."), count=export.rows, days=days)
+            if not export.is_whole:
+                text += " " + t(N_("The oldest are left out: a file here cannot be larger."))
+            await answer(interaction, text, attachments=[discord.File(io.BytesIO(export.data), "ledger.csv")])
 
 
 def subject_of(

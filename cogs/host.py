@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import aiohttp
 import discord
@@ -17,7 +18,8 @@ from bot.audit import Admin, clean_text
 from bot.client import TrinArtBot
 from bot.host import Place
 from bot.i18n import N_, translator
-from cogs.admin_answer import Interaction, answer, language_of
+from bot.limits import EVERYWHERE
+from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
 from cogs.host_render import MAX_SERVERS, Server, engine_text, servers_csv, servers_text
 
@@ -45,25 +47,26 @@ class HostGroup(app_commands.Group):
     )
     async def servers(self, interaction: Interaction) -> None:
         """The busiest first; as a file too where there are many."""
-        host, t = await begin_as_host(interaction), language_of(interaction)
-        counts = await interaction.client.services.administration.host.servers(host)
-        servers = [
-            Server(
-                id=guild.id,
-                name=guild.name,
-                members=guild.member_count or 0,
-                pictures=counts.pictures.get(guild.id, 0),
-                suspended=guild.id in counts.suspended,
+        async with serving_host(interaction) as host:
+            t = language_of(interaction)
+            counts = await interaction.client.services.administration.host.servers(host)
+            servers = [
+                Server(
+                    id=guild.id,
+                    name=guild.name,
+                    members=guild.member_count or 0,
+                    pictures=counts.pictures.get(guild.id, 0),
+                    suspended=guild.id in counts.suspended,
+                )
+                for guild in interaction.client.guilds
+            ]
+            servers.sort(key=lambda server: (-server.pictures, server.name))
+            files = [discord.File(io.BytesIO(servers_csv(servers)), "servers.csv")]
+            await answer(
+                interaction,
+                servers_text(servers, t),
+                attachments=files if len(servers) > MAX_SERVERS else [],
             )
-            for guild in interaction.client.guilds
-        ]
-        servers.sort(key=lambda server: (-server.pictures, server.name))
-        files = [discord.File(io.BytesIO(servers_csv(servers)), "servers.csv")]
-        await answer(
-            interaction,
-            servers_text(servers, t),
-            attachments=files if len(servers) > MAX_SERVERS else [],
-        )
 
     @app_commands.command(
         name=locale_str(N_("suspend")), description=locale_str(N_("Switch the bot off in a server"))
@@ -72,9 +75,9 @@ class HostGroup(app_commands.Group):
     @app_commands.describe(server=locale_str(N_("The ID of the server, as the list of servers has it")))
     async def suspend(self, interaction: Interaction, server: str) -> None:
         """The admins there cannot switch it on again."""
-        host = await begin_as_host(interaction, server)
-        change = await interaction.client.services.administration.host.suspend(host, suspended=True)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving_host(interaction, server) as host:
+            change = await interaction.client.services.administration.host.suspend(host, suspended=True)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
         name=locale_str(N_("resume")),
@@ -87,9 +90,9 @@ class HostGroup(app_commands.Group):
         if server is None:
             await self._set_taking(interaction, taking=True)
             return
-        host = await begin_as_host(interaction, server)
-        change = await interaction.client.services.administration.host.suspend(host, suspended=False)
-        await answer(interaction, change_text(change, language_of(interaction)))
+        async with serving_host(interaction, server) as host:
+            change = await interaction.client.services.administration.host.suspend(host, suspended=False)
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
         name=locale_str(N_("drain")),
@@ -100,14 +103,17 @@ class HostGroup(app_commands.Group):
         await self._set_taking(interaction, taking=False)
 
     async def _set_taking(self, interaction: Interaction, *, taking: bool) -> None:
-        host, t = await begin_as_host(interaction), language_of(interaction)
-        service, administration = interaction.client.service, interaction.client.services.administration
-        before = {"taking": not service.paused}
-        change = await administration.host.note(host, "host.drain", before=before, after={"taking": taking})
-        service.paused = not taking
-        jobs = await administration.host.live_jobs(host)
-        waiting = t(N_("Jobs that are not done: {count}"), count=sum(jobs.values()))
-        await answer(interaction, f"{change_text(change, t)}\n{waiting}")
+        async with serving_host(interaction) as host:
+            t = language_of(interaction)
+            service, administration = interaction.client.service, interaction.client.services.administration
+            before = {"taking": not service.paused}
+            change = await administration.host.note(
+                host, "host.drain", before=before, after={"taking": taking}
+            )
+            service.paused = not taking
+            jobs = await administration.host.live_jobs(host)
+            waiting = t(N_("Jobs that are not done: {count}"), count=sum(jobs.values()))
+            await answer(interaction, f"{change_text(change, t)}\n{waiting}")
 
     @app_commands.command(
         name=locale_str(N_("announce")), description=locale_str(N_("Post a text in every server"))
@@ -116,55 +122,62 @@ class HostGroup(app_commands.Group):
     @app_commands.describe(text=locale_str(N_("What to say; nobody is pinged")))
     async def announce(self, interaction: Interaction, text: str) -> None:
         """In the channel for results, or else where Discord posts its own messages."""
-        host, t = await begin_as_host(interaction), language_of(interaction)
-        # Line breaks cannot be typed into an option; what was pasted comes as one line.
-        text = clean_text("text", text, limit=MAX_ANNOUNCEMENT)
-        if not text:
-            raise BlankText(option="text")
-        administration = interaction.client.services.administration
-        places = await administration.host.places(host)
-        told = await announce(interaction.client.guilds, places, text)
-        total = len(interaction.client.guilds)
-        await administration.host.note(host, "host.announce", after={"text": text, "servers": told})
-        summary = t(N_("Posted in {told} of {total} servers."), told=told, total=total)
-        try:
-            await answer(interaction, summary)
-        except discord.HTTPException:
-            # Very many servers take longer than the 15 minutes in which there can be an answer.
-            log.info("announced in %d of %d servers", told, total)
+        async with serving_host(interaction) as host:
+            t = language_of(interaction)
+            # Line breaks cannot be typed into an option; what was pasted comes as one line.
+            text = clean_text("text", text, limit=MAX_ANNOUNCEMENT)
+            if not text:
+                raise BlankText(option="text")
+            administration = interaction.client.services.administration
+            places = await administration.host.places(host)
+            told = await announce(interaction.client.guilds, places, text)
+            total = len(interaction.client.guilds)
+            await administration.host.note(host, "host.announce", after={"text": text, "servers": told})
+            summary = t(N_("Posted in {told} of {total} servers."), told=told, total=total)
+            try:
+                await answer(interaction, summary)
+            except discord.HTTPException:
+                # Very many servers take longer than the 15 minutes in which there can be an answer.
+                log.info("announced in %d of %d servers", told, total)
 
     @app_commands.command(
         name=locale_str(N_("engine")), description=locale_str(N_("Devices, and how many jobs there are"))
     )
     async def engine(self, interaction: Interaction) -> None:
         """What the engine last said of itself."""
-        host, t = await begin_as_host(interaction), language_of(interaction)
-        service = interaction.client.service
-        jobs = await interaction.client.services.administration.host.live_jobs(host)
-        await answer(interaction, engine_text(service.engine.status, jobs, t, paused=service.paused))
+        async with serving_host(interaction) as host:
+            t = language_of(interaction)
+            service = interaction.client.service
+            jobs = await interaction.client.services.administration.host.live_jobs(host)
+            await answer(interaction, engine_text(service.engine.status, jobs, t, paused=service.paused))
 
 
-async def begin_as_host(interaction: Interaction, server: str | None = None) -> Admin:
-    """Show "thinking", and make sure that it is the host who asks, whatever Discord let through.
+@asynccontextmanager
+async def serving_host(interaction: Interaction, server: str | None = None) -> AsyncGenerator[Admin]:
+    """Like `serving`, once it is certain that the host asks, whatever Discord let through.
 
-    Asked anew each time: who leaves the team is no host any more.
+    That is looked up anew each time: who leaves the team is no host any more. `server` is the id of the one
+    that it is about.
+    """
+    async with serving(interaction) as admin:
+        if admin.actor_id not in hosts(await interaction.client.application_info()):
+            raise NotTheHost
+        guild_id = find_server(interaction.client, server) if server is not None else EVERYWHERE
+        yield Admin(actor_id=admin.actor_id, guild_id=guild_id, may_manage=True)
+
+
+def find_server(bot: TrinArtBot, text: str) -> int:
+    """The id of a server that the bot is in.
 
     Raises:
-        NotTheHost: it is somebody else.
-        NotAServer: the bot is not in the server that was named.
+        NotAServer: it is none.
     """
-    await interaction.response.defer(ephemeral=True, thinking=True)
-    if interaction.user.id not in hosts(await interaction.client.application_info()):
-        raise NotTheHost
-    guild_id = 0
-    if server is not None:
-        named = server.strip()
-        is_id = named.isascii() and named.isdigit() and len(named) <= 20
-        guild = interaction.client.get_guild(int(named)) if is_id else None
-        if guild is None:
-            raise NotAServer(value=named[:60])
-        guild_id = guild.id
-    return Admin(actor_id=interaction.user.id, guild_id=guild_id, may_manage=True)
+    named = text.strip()
+    is_id = named.isascii() and named.isdigit() and len(named) <= 20
+    guild = bot.get_guild(int(named)) if is_id else None
+    if guild is None:
+        raise NotAServer(value=named[:60])
+    return guild.id
 
 
 def hosts(application: discord.AppInfo) -> set[int]:
