@@ -42,7 +42,9 @@ class AdminGroup(app_commands.Group):
             name=locale_str(N_("admin")),
             description=locale_str(N_("Limits, quotas and settings of this server")),
             default_permissions=discord.Permissions(manage_guild=True),
-            guild_only=True,
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=False, private_channel=False
+            ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
         self.add_command(QuotaGroup())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 import discord
@@ -38,7 +37,9 @@ class HostGroup(app_commands.Group):
             name=locale_str(N_("host")),
             description=locale_str(N_("For the host of this bot: servers, engine, maintenance")),
             default_permissions=discord.Permissions.none(),
-            guild_only=True,
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=False, private_channel=False
+            ),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
 
@@ -47,7 +48,8 @@ class HostGroup(app_commands.Group):
     )
     async def servers(self, interaction: Interaction) -> None:
         """The busiest first; as a file too where there are many."""
-        async with serving_host(interaction) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
             t = language_of(interaction)
             counts = await interaction.client.services.administration.host.servers(host)
             servers = [
@@ -75,7 +77,8 @@ class HostGroup(app_commands.Group):
     @app_commands.describe(server=locale_str(N_("The ID of the server, as the list of servers has it")))
     async def suspend(self, interaction: Interaction, server: str) -> None:
         """The admins there cannot switch it on again."""
-        async with serving_host(interaction, server) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker, server)
             change = await interaction.client.services.administration.host.suspend(host, suspended=True)
             await answer(interaction, change_text(change, language_of(interaction)))
 
@@ -90,7 +93,8 @@ class HostGroup(app_commands.Group):
         if server is None:
             await self._set_taking(interaction, taking=True)
             return
-        async with serving_host(interaction, server) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker, server)
             change = await interaction.client.services.administration.host.suspend(host, suspended=False)
             await answer(interaction, change_text(change, language_of(interaction)))
 
@@ -103,7 +107,8 @@ class HostGroup(app_commands.Group):
         await self._set_taking(interaction, taking=False)
 
     async def _set_taking(self, interaction: Interaction, *, taking: bool) -> None:
-        async with serving_host(interaction) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
             t = language_of(interaction)
             service, administration = interaction.client.service, interaction.client.services.administration
             before = {"taking": not service.paused}
@@ -122,7 +127,8 @@ class HostGroup(app_commands.Group):
     @app_commands.describe(text=locale_str(N_("What to say; nobody is pinged")))
     async def announce(self, interaction: Interaction, text: str) -> None:
         """In the channel for results, or else where Discord posts its own messages."""
-        async with serving_host(interaction) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
             t = language_of(interaction)
             # Line breaks cannot be typed into an option; what was pasted comes as one line.
             text = clean_text("text", text, limit=MAX_ANNOUNCEMENT)
@@ -145,25 +151,27 @@ class HostGroup(app_commands.Group):
     )
     async def engine(self, interaction: Interaction) -> None:
         """What the engine last said of itself."""
-        async with serving_host(interaction) as host:
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
             t = language_of(interaction)
             service = interaction.client.service
             jobs = await interaction.client.services.administration.host.live_jobs(host)
             await answer(interaction, engine_text(service.engine.status, jobs, t, paused=service.paused))
 
 
-@asynccontextmanager
-async def serving_host(interaction: Interaction, server: str | None = None) -> AsyncGenerator[Admin]:
-    """Like `serving`, once it is certain that the host asks, whatever Discord let through.
+async def host_of(interaction: Interaction, asker: Admin, server: str | None = None) -> Admin:
+    """The host of the bot, whatever Discord let through; `server` is the id of the one that it is about.
 
-    That is looked up anew each time: who leaves the team is no host any more. `server` is the id of the one
-    that it is about.
+    Looked up anew each time: who leaves the team is no host any more.
+
+    Raises:
+        NotTheHost: somebody else asks.
+        NotAServer: the bot is not in that server.
     """
-    async with serving(interaction) as admin:
-        if admin.actor_id not in hosts(await interaction.client.application_info()):
-            raise NotTheHost
-        guild_id = find_server(interaction.client, server) if server is not None else EVERYWHERE
-        yield Admin(actor_id=admin.actor_id, guild_id=guild_id, may_manage=True)
+    if asker.actor_id not in hosts(await interaction.client.application_info()):
+        raise NotTheHost
+    guild_id = find_server(interaction.client, server) if server is not None else EVERYWHERE
+    return Admin(actor_id=asker.actor_id, guild_id=guild_id, may_manage=True)
 
 
 def find_server(bot: TrinArtBot, text: str) -> int:

@@ -46,6 +46,10 @@ class Office:
                 assert request.json["allowed_mentions"] == {"parse": []}
         return result
 
+    def commands_of(self, member: MemberActor) -> tuple[str, ...]:
+        """What Discord offers a member."""
+        return member.available_commands(self.world.channel)
+
     async def audit(self, guild_id: int | None = None) -> list[AuditRow]:
         """The rows of the audit log of this server, or of another, oldest first."""
         wanted = self.world.guild.id if guild_id is None else guild_id
