@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -90,7 +91,7 @@ async def test_a_rule_is_taken_away(office: Office) -> None:
 )
 @pytest.mark.parametrize("locale", ["en-US", "ja"])
 async def test_a_mistake_is_answered_and_changes_nothing(
-    office: Office, options: dict[str, object], says: str, locale: str
+    office: Office, options: dict[str, Any], says: str, locale: str
 ) -> None:
     if "member" in options:
         options = options | {"member": office.world.mika}
@@ -143,7 +144,7 @@ async def test_granted_pictures(office: Office) -> None:
         ({"amount": 1, "reason": "a\x00b"}, "`reason` contains invisible"),
     ],
 )
-async def test_what_cannot_be_granted(office: Office, options: dict[str, object], says: str) -> None:
+async def test_what_cannot_be_granted(office: Office, options: dict[str, Any], says: str) -> None:
     changes = len(await office.audit())
     assert says in await office.do("admin quota grant", member=office.world.ren, **options)
     assert len(await office.audit()) == changes
