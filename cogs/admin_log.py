@@ -101,16 +101,18 @@ class LogPage(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in place of the other."""
-        t, bot = language_of(interaction), interaction.client
+        t, locale = language_of(interaction), interaction.locale.value
+        admin = presser_of(interaction, self.invoker)
+        if not admin.may_manage:
+            await interaction.response.send_message(NotYourButton().text(locale), ephemeral=True)
+            return
+        await interaction.response.defer()
         try:
-            admin = presser_of(interaction, self.invoker)
-            if not admin.may_manage:
-                raise NotYourButton
-            embed, view = await show_log(bot, admin, t, page=self.page, newest=self.newest)
+            embed, view = await show_log(interaction.client, admin, t, page=self.page, newest=self.newest)
         except MemberError as error:
-            await interaction.response.send_message(error.text(interaction.locale.value), ephemeral=True)
+            await interaction.followup.send(error.text(locale), ephemeral=True)
         else:
-            await interaction.response.edit_message(embed=embed, view=view)
+            await interaction.edit_original_response(embed=embed, view=view)
 
 
 async def show_log(
