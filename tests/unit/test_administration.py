@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import zoneinfo
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -46,6 +46,7 @@ from bot.database.models import (
 from bot.database.session import Database
 from bot.errors import MemberError, OutOfRange
 from bot.host import HostChanges
+from bot.ledger import reserve_entries
 from bot.presets import PresetBook
 from bot.quotas import MAX_AMOUNT, Asker, HostRules, Quota
 from bot.usage import Usage, percentiles
@@ -178,6 +179,22 @@ async def test_a_reset_is_of_the_window_that_counts(service: Administration) -> 
     [own] = allowance.limits
     assert (own.left, own.limit.quota) == (5000, Quota.parse("5/day"))
     assert own.resets_at == datetime(2026, 6, 2, tzinfo=UTC)
+
+
+async def test_what_a_reset_gave_back_leaves_a_rolling_window_with_what_was_used(database: Database) -> None:
+    """Or a member would have more than the quota for a while, a day after."""
+    now = NOW
+    service = Administration(database, HostRules(), PresetBook.load(), clock=lambda: now)
+    await service.rules.set_quota(BOSS, Subject(), Quota.parse("5/24h"))
+    used = reserve_entries("job", MIKA, {0: 3000}, "", NOW - timedelta(hours=20))
+    async with database.session() as session:
+        await session.execute(insert(LedgerEntryRow), used)
+    assert (await service.members.allowance(BOSS, MIKA)).limits[0].left == 2000
+    await service.members.reset(BOSS, MIKA, reason=None)
+    assert not (await service.members.reset(BOSS, MIKA, reason=None)).is_one, "only once"
+    for later in range(0, 48, 3):
+        now = NOW + timedelta(hours=later)
+        assert (await service.members.allowance(BOSS, MIKA)).limits[0].left == 5000
 
 
 async def test_lists_have_an_end(service: Administration) -> None:
