@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bot.administration import Administration
 from bot.database.session import Database
@@ -14,6 +15,8 @@ from bot.pictures import PictureStore
 from bot.presets import PresetBook
 from bot.reservations import Reservations
 from bot.settings import Settings
+from bot.shards import Shards
+from bot.upkeep import Upkeep
 from engine.client import EngineClient
 from engine.models import find_model
 
@@ -27,6 +30,7 @@ class Services:
 
     generation: GenerationService
     administration: Administration
+    shards: Shards
 
 
 @asynccontextmanager
@@ -51,19 +55,30 @@ async def open_services(
         worker_module=worker_module,
     )
     async with Database.connect(settings.resolved_database_url) as database:
+        jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        upkeep = Upkeep(
+            database,
+            jobs,
+            pictures,
+            pictures_dir=settings.pictures_dir,
+            retention=timedelta(days=settings.retention_days),
+        )
+        await upkeep.reconcile()
+        shards = Shards.parse(settings.shards)
         service = GenerationService(
             engine=engine,
-            jobs=JobStore(database),
+            jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
-            pictures=PictureStore(settings.pictures_dir),
+            pictures=pictures,
             presets=PresetBook.load(),
+            shards=shards,
             deadline_seconds=settings.deadline,
         )
         administration = Administration(database, settings.host_rules, service.presets)
         await engine.start()
         try:
-            async with service:
-                yield Services(generation=service, administration=administration)
-                await service.drain(grace=JOB_GRACE_SECONDS)
+            async with service, upkeep.running(also=service.take_up):
+                yield Services(generation=service, administration=administration, shards=shards)
+                await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()

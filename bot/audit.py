@@ -90,24 +90,22 @@ class Desk:
             MemberError: what `work` found wrong; nothing was changed.
         """
         admin.check()
-        done: list[Change] = []
 
-        async def transaction(session: AsyncSession) -> None:
+        async def transaction(session: AsyncSession) -> Change:
             if session.get_bind().dialect.name == "postgresql":
                 # Nobody else decides or changes meanwhile: before and after are what they were and became.
                 await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
             now = self.clock()
             change = await work(session, now)
-            done.append(change)
             if change.is_one:
                 session.add(_row(admin, change, now))
+            return change
 
         try:
-            await self._database.write(transaction)
+            return await self._database.write(transaction)
         except (SQLAlchemyError, OSError) as error:
             log.exception("a change by an admin could not be recorded")
             raise RecordsUnavailable from error
-        return done[-1]
 
     async def read(self, admin: Admin, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Look something up for somebody who may see it.

@@ -228,6 +228,17 @@ def db_current() -> None:
     _run(current())
 
 
+@db.command("copy")
+def db_copy(
+    source: Annotated[str, typer.Argument(help="Its URL, or the file of an SQLite database.")],
+) -> None:
+    """Copy another database into that of the settings, which has to be empty. All of it or nothing."""
+    settings = _settings("ERROR")
+    from bot.cli_database import copy_and_show
+
+    _run(copy_and_show(source, settings.resolved_database_url, output, errors))
+
+
 def _quiet() -> None:
     """Demo and playground talk to a newcomer: only warnings reach the terminal, from all processes."""
     os.environ["TRINART_LOG_LEVEL"] = "ERROR"

@@ -18,6 +18,7 @@ from bot.app import Services
 from bot.errors import MemberError, OperatorError, UnexpectedError
 from bot.i18n import TRANSLATED, translator
 from bot.settings import Settings
+from bot.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
             log.exception("an error could not be told to the member")
 
 
-class TrinArtBot(commands.Bot):
+class TrinArtBot(commands.AutoShardedBot):
     """The bot as discord.py runs it. Its rules are in `services`, its commands in `cogs/`."""
 
     def __init__(self, services: Services, settings: Settings) -> None:
@@ -73,6 +74,7 @@ class TrinArtBot(commands.Bot):
             # Prompts can contain anything; nobody is ever pinged by one.
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
+            **_sharding(services.shards),
         )
         self.services = services
         self.service = services.generation
@@ -121,6 +123,11 @@ class TrinArtBot(commands.Bot):
             await interaction.response.send_message(
                 text, file=file if file is not None else discord.utils.MISSING, ephemeral=True
             )
+
+
+def _sharding(shards: Shards) -> dict[str, Any]:
+    """For discord.py; nothing where Discord itself is to say how many shards there are."""
+    return {"shard_ids": sorted(shards.ids), "shard_count": shards.count} if shards.ids else {}
 
 
 def use_endpoints(settings: Settings) -> None:

@@ -119,7 +119,8 @@ class DeadlineNotMet(MemberError):
 
 class NotDelivered(MemberError):
     message = N_(
-        "Discord did not take the picture here. Nothing was charged; please try it in another channel."
+        "Discord did not take the picture here. It is kept for a day: /jobs hands it out. "
+        "If you do not fetch it, its cost comes back to you."
     )
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Generator
-from contextlib import aclosing, contextmanager, suppress
-from contextvars import Context, copy_context
+from collections.abc import Callable
+from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import Any, Self
+from datetime import timedelta
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,12 +35,14 @@ from bot.errors import (
     ShuttingDown,
     UnexpectedError,
 )
-from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
+from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
 from bot.pictures import PictureStore
 from bot.presets import GenerationOptions, PresetBook
 from bot.quotas import cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
+from bot.runs import Runs
+from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
@@ -56,6 +58,9 @@ from engine.protocol import (
 
 log = logging.getLogger(__name__)
 
+JUST_ACCEPTED = timedelta(seconds=30)
+"""How long a job may be recorded before it is run: its command is about to start it."""
+
 
 class GenerationService:
     """Takes requests and brings each accepted one to its end, whatever dies on the way."""
@@ -68,11 +73,13 @@ class GenerationService:
         reservations: Reservations,
         pictures: PictureStore,
         presets: PresetBook,
+        shards: Shards | None = None,
         rng: random.Random | None = None,
         deadline_seconds: float = 0,
     ) -> None:
         self.engine = engine
         self.presets = presets
+        self.runs = Runs()
         self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
         """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
         self._jobs = jobs
@@ -80,20 +87,22 @@ class GenerationService:
         self._pictures = pictures
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
+        self._shards = shards or Shards()
+        self._born = utc_now()
         self._taken_up: set[str] = set()
-        self._starts: asyncio.Queue[tuple[Job, Reply, Context]] = asyncio.Queue()
-        self._starter: asyncio.Task[None] | None = None
-        self._active: set[asyncio.Task[Any]] = set()
-        self._draining = False
+        self.reply_to: Callable[[Job], Reply] | None = None
+        """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
+        self._kept: set[str] = set()
+        """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
         self.paused = False
         """Set by the host: nothing new is taken, and what was taken goes on. A restart ends it."""
 
     async def __aenter__(self) -> Self:
-        self._starter = asyncio.create_task(self._start_runs())
+        self.runs.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.drain(grace=0)
+        await self.runs.drain(grace=0)
 
     # --- resolve ---
 
@@ -103,7 +112,7 @@ class GenerationService:
         Raises:
             MemberError: what the member has to change, or why nothing can be drawn now.
         """
-        if self._draining:
+        if self.runs.draining:
             raise ShuttingDown
         if self.paused:
             raise Paused
@@ -153,34 +162,9 @@ class GenerationService:
             raise DatabaseUnavailable from error
 
     def start(self, job: Job, reply: Reply) -> None:
-        """`run` a job on its own, in the caller's context but not as its child.
-
-        The run outlives the interaction that asked for it, and `drain` knows of it.
-        """
-        self._starts.put_nowait((job, self.wrap_reply(job, reply), copy_context()))
-
-    @contextmanager
-    def taking(self) -> Generator[None]:
-        """Around a command from its first check to `start`, so that `drain` waits for it as for a run."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._active.add(task)
-        try:
-            yield
-        finally:
-            self._active.discard(task)
-
-    async def idle(self) -> None:
-        """Wait until no job is running and no command on its way to become one."""
-        while not self._starts.empty() or self._active:
-            await asyncio.wait(self._active) if self._active else await asyncio.sleep(0)
-
-    async def _start_runs(self) -> None:
-        while True:
-            job, reply, context = await self._starts.get()
-            task = asyncio.get_running_loop().create_task(self.run(job, reply), context=context)
-            self._active.add(task)
-            task.add_done_callback(self._active.discard)
+        """`run` a job on its own."""
+        reply = self.wrap_reply(job, reply)
+        self.runs.start(job.id, lambda: self.run(job, reply))
 
     # --- submit to deliver ---
 
@@ -188,16 +172,14 @@ class GenerationService:
         """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
             result = await self._stored_result(job) or await self._draw(job, reply)
-            await reply.deliver(result)
+            await self._deliver(result, reply)
         except MemberError as error:
             await reply.fail(error)
         except EngineClosed:
             log.info("job %s waits for the next start", job.id)
         except Undeliverable as error:
             log.warning("job %s: its pictures could not be delivered: %s", job.id, error)
-            if error.permanent:
-                await self._give_up(job, "undeliverable")
-                await reply.fail(NotDelivered())
+            await self._keep(job, reply, permanent=error.permanent)
         except Exception:
             log.exception("job %s", job.id)
             await self._give_up(job, "unexpected")
@@ -206,6 +188,22 @@ class GenerationService:
             await self._settle(result)
         finally:
             reply.close()
+
+    async def _deliver(self, result: GenerationResult, reply: Reply) -> None:
+        try:
+            # Before anything is sent: who takes the job up after a crash looks first whether it arrived.
+            await self._jobs.note_delivery(result.job, "delivery_begun_at")
+        except (SQLAlchemyError, OSError) as error:
+            raise Undeliverable(f"the attempt could not be recorded: {error}", permanent=False) from error
+        await reply.deliver(result)
+
+    async def _keep(self, job: Job, reply: Reply, *, permanent: bool) -> None:
+        """Leave the pictures for `/jobs` and for another attempt; after a day `bot/upkeep.py` refunds."""
+        with suppress(SQLAlchemyError, OSError):
+            await self._jobs.note_delivery(job, "undelivered_at")
+        if permanent:
+            self._kept.add(job.id)
+            await reply.fail(NotDelivered())
 
     async def _give_up(self, job: Job, error_code: str) -> None:
         """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
@@ -219,7 +217,7 @@ class GenerationService:
         try:
             await self._jobs.mark(result.job, "delivered")
             await self._pictures.delete(result.job.images)
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, IllegalTransition, OSError):
             log.exception("the delivery of job %s could not be recorded", result.job.id)
 
     async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
@@ -303,25 +301,18 @@ class GenerationService:
             raise NotYourJob
         self.engine.cancel(job_id)
 
-    async def unfinished(self) -> list[Job]:
-        """The jobs that an earlier process left, oldest first; each is to be given to `run`."""
-        jobs = await self._jobs.unfinished()
-        self._taken_up = {
-            job.id for job in jobs
-        }  # promised by that process: not refused by this one's engine
-        return jobs
-
-    async def drain(self, *, grace: float) -> None:
-        """Take nothing new, give running jobs `grace` seconds, and leave the rest for the next start."""
-        if self._draining:
-            grace = 0.0  # the time was given already
-        self._draining = True
-        if self._active:
-            log.info("waiting for %d jobs", len(self._active))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self.idle()
-        late = [*self._active, *([self._starter] if self._starter is not None else [])]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+    async def take_up(self) -> None:
+        """Run what an earlier process left, and jobs whose pictures did not arrive, oldest first."""
+        if self.reply_to is None or self.runs.draining:
+            return
+        try:
+            jobs = await self._jobs.unfinished(created_before=max(self._born, utc_now() - JUST_ACCEPTED))
+        except (SQLAlchemyError, OSError):
+            log.exception("unfinished jobs could not be read")
+            return
+        for job in jobs:
+            if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
+                continue  # another process's, or of the command line
+            if job.id not in self._kept | self.runs.job_ids:
+                self._taken_up.add(job.id)  # promised before: not refused by the engine
+                self.start(job, self.reply_to(job))

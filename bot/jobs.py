@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
@@ -119,6 +119,8 @@ class Job:
     cost: int
     """In thousandths of a picture."""
     created_at: datetime
+    delivery_begun_at: datetime | None = None
+    undelivered_at: datetime | None = None
     images: tuple[StoredImage, ...] = ()
     seconds: float = 0.0
     card: ModelCard | None = None
@@ -193,18 +195,38 @@ class JobStore:
         await self._database.write(record)
         return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
 
+    async def note_delivery(self, job: Job, moment: Literal["delivery_begun_at", "undelivered_at"]) -> Job:
+        """Write down the first time that this happened to a job, and only the first."""
+        if getattr(job, moment) is not None:
+            return job
+        now = self._clock()
+
+        async def note(session: AsyncSession) -> None:
+            await session.execute(update(JobRow).where(JobRow.id == job.id).values({moment: now}))
+
+        await self._database.write(note)
+        return replace(job, **{moment: now})
+
     async def get(self, job_id: str) -> Job | None:
         """A job by its id."""
         async with self._database.session() as session:
             row = await session.get(JobRow, job_id, options=[selectinload(JobRow.images)])
             return _to_job(row) if row is not None else None
 
-    async def unfinished(self) -> list[Job]:
+    async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
         """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
+        before = created_before or self._clock()
+        return await self._select(JobRow.state.not_in(ENDED), JobRow.created_at <= before)
+
+    async def kept_since_before(self, moment: datetime) -> list[Job]:
+        """Jobs whose pictures Discord has not taken since before that moment."""
+        return await self._select(JobRow.state == "succeeded", JobRow.undelivered_at < moment)
+
+    async def _select(self, *conditions: ColumnElement[bool]) -> list[Job]:
         async with self._database.session() as session:
             rows = await session.scalars(
                 select(JobRow)
-                .where(JobRow.state.not_in(ENDED))
+                .where(*conditions)
                 .order_by(JobRow.created_at)
                 .options(selectinload(JobRow.images))
             )
@@ -236,6 +258,8 @@ def _to_job(row: JobRow) -> Job:
         state=row.state,  # pyright: ignore[reportArgumentType]
         cost=row.cost,
         created_at=row.created_at,
+        delivery_begun_at=row.delivery_begun_at,
+        undelivered_at=row.undelivered_at,
         images=tuple(
             StoredImage(
                 seed=image.seed,

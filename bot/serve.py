@@ -35,7 +35,7 @@ async def serve(settings: Settings, token: str) -> None:
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping: no new jobs; running ones have %d s", JOB_GRACE_SECONDS)
-            await service.drain(grace=JOB_GRACE_SECONDS)
+            await service.runs.drain(grace=JOB_GRACE_SECONDS)
             await bot.close()
             with suppress(asyncio.CancelledError):
                 serving.cancel()

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import OperatorError
 from bot.quotas import HostRules, Quota, Rate
+from bot.shards import Shards
 
 
 class Settings(BaseSettings):
@@ -62,6 +63,12 @@ class Settings(BaseSettings):
     concurrent_jobs: int = Field(
         default=5, ge=1, le=1000, description="requests of one person that may wait or run at a time"
     )
+    retention_days: int = Field(
+        default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
+    )
+    shards: str = Field(
+        default="", description="this process's shards and the number of all, such as 0,1/4; empty for all"
+    )
     guild_id: int | None = Field(default=None, ge=1, description="sync commands to this server at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level logged"
@@ -78,6 +85,11 @@ class Settings(BaseSettings):
     @classmethod
     def _quota(cls, value: str) -> str:
         return str(Quota.parse(value))
+
+    @field_validator("shards")
+    @classmethod
+    def _shards(cls, value: str) -> str:
+        return str(Shards.parse(value))
 
     @field_validator("rate")
     @classmethod

@@ -11,6 +11,7 @@ import discord
 from discord.utils import escape_markdown, escape_mentions
 
 from bot.i18n import Translate
+from bot.jobs import Job
 from bot.pictures import Upload
 from bot.reply import GenerationResult, JobProgress
 
@@ -81,7 +82,12 @@ def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
     }
     for name, value in fields.items():
         embed.add_field(name=name, value=value or "—", inline=True)
-    return embed
+    return embed.set_footer(text=job_mark(result.job))
+
+
+def job_mark(job: Job) -> str:
+    """What stands below the pictures of a job: the bot knows its own answers again by it."""
+    return f"trinart:{job.id[:12]}"
 
 
 def alt_text(result: GenerationResult, t: Translate) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 import discord
@@ -40,9 +41,8 @@ class TrinArt(commands.Cog):
     @commands.Cog.listener()
     async def on_commands_synced(self) -> None:
         """Take up the jobs that an earlier process left."""
-        for job in await self.bot.service.unfinished():
-            if job.origin.application_id is not None:
-                self.bot.service.start(job, DiscordReply(self.bot, job))
+        self.bot.service.reply_to = partial(DiscordReply, self.bot)
+        await self.bot.service.take_up()
 
     # The numbers have no declared minimum and maximum: Discord would refuse them in its own words, where
     # ours say what to change and give the prompt back.
@@ -104,7 +104,7 @@ class TrinArt(commands.Cog):
             images=images,
             anatomy=anatomy,
         )
-        with self.bot.service.taking():
+        with self.bot.service.runs.taking():
             await self._take(interaction, options)
 
     async def _take(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:

@@ -94,6 +94,10 @@ class JobRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivery_begun_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the first attempt to deliver began: from then on the pictures may be with the member."""
+    undelivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When Discord first took the pictures nowhere; they are kept for a day from then."""
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error_code: Mapped[str | None] = mapped_column(String(64))
     seconds: Mapped[float | None]

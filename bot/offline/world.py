@@ -62,7 +62,10 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
             if isinstance(status, EngineUnavailable):
                 raise OperatorError(status.reason, exit_code=1)
             async with simcord.run(
-                TrinArtBot(services, settings), settle_timeout=SETTLE_SECONDS, check_errors=False
+                TrinArtBot(services, settings),
+                settle_timeout=SETTLE_SECONDS,
+                check_errors=False,
+                shard_count=1,
             ) as env:
                 env.backend.bot_user.name = "TrinArt bot"
                 guild = env.create_guild("TrinArt")
@@ -72,4 +75,4 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
                 ]
                 await env.settle()
                 yield World(env, service, channel, members)
-                await service.idle()
+                await service.runs.idle()

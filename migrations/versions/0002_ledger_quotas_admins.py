@@ -16,6 +16,7 @@ RESERVED = sa.text("kind = 'reserve'")
 CLOSED = sa.text("kind IN ('settle', 'refund')")
 KINDS = "'reserve', 'settle', 'refund', 'grant', 'expire', 'reset'"
 SCOPES = "'default', 'member', 'role', 'channel', 'server'"
+TIMES = ("started_at", "delivery_begun_at", "undelivered_at")
 APPEND_ONLY = ("ledger_entries", "audit_log")
 
 
@@ -23,7 +24,8 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("cost", sa.BigInteger(), nullable=False, server_default="0"))
         jobs.add_column(sa.Column("preset", sa.String(64), nullable=False, server_default=""))
-        jobs.add_column(sa.Column("started_at", sa.DateTime(timezone=True), nullable=True))
+        for column in TIMES:
+            jobs.add_column(sa.Column(column, sa.DateTime(timezone=True), nullable=True))
     with op.batch_alter_table("jobs") as jobs:
         # Jobs of before cost nothing; from here on every insert names its cost.
         jobs.alter_column("cost", server_default=None)
@@ -213,5 +215,5 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_live", "jobs")
     op.drop_index("ix_jobs_guild_id_created_at", "jobs")
     with op.batch_alter_table("jobs") as jobs:
-        for column in ("cost", "preset", "started_at"):
+        for column in ("cost", "preset", *TIMES):
             jobs.drop_column(column)

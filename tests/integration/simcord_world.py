@@ -74,7 +74,7 @@ class World:
     async def finish(self) -> None:
         """Wait until every job has come to its end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.service.idle()
+            await self.service.runs.idle()
         await self.env.settle()
 
     async def draw(self, **options: Any) -> simcord.ResponseMessage:
@@ -130,7 +130,7 @@ async def open_world(
         if wait_for_engine:
             await service.engine.wait_settled()
         bot = TrinArtBot(services, settings)
-        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS)
+        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS, shard_count=1)
         env.bot = bot
         await env.start()
         try:

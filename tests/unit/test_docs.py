@@ -117,6 +117,7 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "member_cap": "2.5/24h",
         "server_cap": "unlimited",
         "rate": "3/10s",
+        "shards": "0,1/4",
     }
     for variable, (name, field) in VARIABLES.items():
         kinds = (field.annotation, *get_args(field.annotation))
