@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bot.administration import Administration
 from bot.allowances import Allowances
 from bot.database.session import Database
 from bot.generation import GenerationService
@@ -36,6 +37,7 @@ class Services:
     history: JobHistory
     presets: PresetStore
     privacy: Privacy
+    administration: Administration
     shards: Shards
 
 
@@ -71,11 +73,13 @@ async def open_services(
             shards=shards,
             deadline_seconds=settings.deadline,
         )
+        administration = Administration(database, settings.host_rules, book)
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
                 yield Services(
                     generation=service,
+                    administration=administration,
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
                     presets=presets,

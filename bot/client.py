@@ -26,7 +26,15 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-EXTENSIONS = ("cogs.trinart", "cogs.quota", "cogs.jobs", "cogs.preset", "cogs.privacy")
+EXTENSIONS = (
+    "cogs.trinart",
+    "cogs.quota",
+    "cogs.jobs",
+    "cogs.preset",
+    "cogs.privacy",
+    "cogs.admin",
+    "cogs.host",
+)
 
 
 class CatalogueTranslator(app_commands.Translator):

@@ -16,6 +16,7 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
     DeadlineNotMet,
@@ -96,6 +97,8 @@ class GenerationService:
         """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
         self._kept: set[str] = set()
         """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
+        self.paused = False
+        """Set by the host: nothing new is taken, and what was taken goes on. A restart ends it."""
 
     async def __aenter__(self) -> Self:
         self.runs.open()
@@ -114,6 +117,8 @@ class GenerationService:
         """
         if self.runs.draining:
             raise ShuttingDown
+        if self.paused:
+            raise Paused
         card = self.model_card()
         return (await self.presets_in(guild_id, options.preset)).resolve(options, card, self._rng)
 

@@ -116,12 +116,33 @@ async def reset_window(
     reason: str,
     now: datetime,
 ) -> int:
-    """Give a member back what the window since `since` has used; returns how much."""
+    """Give a member back what the window since `since` has used; returns how much.
+
+    What comes back counts when it was used: a window that rolls leaves both behind together.
+    """
     account = Account("member", guild_id, user_id)
-    used = (await sums(session, [(account, since)]))[account, since]
-    if used > 0:
-        session.add(_own_entry("reset", used, guild_id, user_id, 0, actor_id, reason, now))
-    return max(used, 0)
+    used = owed = max((await sums(session, [(account, since)]))[account, since], 0)
+    amount = func.sum(_Entry.amount)
+    times = await session.execute(
+        select(_Entry.effective_at, amount)
+        .where(
+            _Entry.user_id == user_id,
+            _Entry.guild_id == guild_id,
+            _Entry.grant_id == 0,
+            _Entry.effective_at >= since,
+        )
+        .group_by(_Entry.effective_at)
+        .having(amount < 0)
+        .order_by(_Entry.effective_at.desc())
+    )
+    for effective_at, taken in times.all():
+        back = min(-int(taken), owed)
+        owed -= back
+        if back:
+            entry = _own_entry("reset", back, guild_id, user_id, 0, actor_id, reason, now)
+            entry.effective_at = effective_at
+            session.add(entry)
+    return used
 
 
 async def expire_grants(session: AsyncSession, now: datetime) -> None:

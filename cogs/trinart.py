@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -114,7 +115,9 @@ class TrinArt(commands.Cog):
             origin = await _defer(interaction)
             if origin is None:
                 return
-            job = await service.accept(request, origin)
+            # What everybody reads is in the server's language, if its admins chose one.
+            language = await self.bot.services.administration.language(interaction.guild_id)
+            job = await service.accept(request, replace(origin, locale=language or origin.locale))
         except DuplicateInteraction:
             return
         except MemberError as error:
