@@ -42,7 +42,8 @@ SLASH_COMMANDS = {f"`/{command.qualified_name}`": command for command in slash_c
 
 def test_the_commands_page_has_every_slash_command_once() -> None:
     documented = [row[0] for table in tables(COMMANDS) for row in table if row[0].startswith("`/")]
-    assert sorted(documented) == sorted(set(SLASH_COMMANDS) - {"`/trinart`"})
+    members = [name for name in documented if not name.startswith(("`/admin", "`/host"))]  # see test_docs
+    assert sorted(members) == sorted(set(SLASH_COMMANDS) - {"`/trinart`"})
 
 
 @pytest.mark.parametrize(
