@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Self
 
@@ -33,7 +33,8 @@ from bot.errors import (
     UnexpectedError,
     cancelled,
 )
-from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
+from bot.jobs import ENDED, Job, JobStore, Origin, utc_now
+from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
@@ -86,7 +87,7 @@ class GenerationService:
         """How far the jobs are that run now, by id."""
         self._jobs = jobs
         self._reservations = reservations
-        self._pictures = pictures
+        self.outcomes = Outcomes(jobs, pictures)
         self._server_presets = server_presets
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
@@ -171,55 +172,28 @@ class GenerationService:
     async def run(self, job: Job, reply: Reply) -> None:
         """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
-            result = await self._stored_result(job) or await self._draw(job, reply)
-            await self._deliver(result, reply)
+            result = await self.outcomes.kept(job) or await self._draw(job, reply)
+            result = await self.outcomes.begin_delivery(result)
+            await reply.deliver(result)
         except MemberError as error:
             await reply.fail(error)
         except EngineClosed:
             log.info("job %s waits for the next start", job.id)
         except Undeliverable as error:
             log.warning("job %s: its pictures could not be delivered: %s", job.id, error)
-            await self._keep(job, reply, permanent=error.permanent)
+            await self.outcomes.postpone(job)
+            if error.permanent:
+                self._kept.add(job.id)
+                await reply.fail(NotDelivered())
         except Exception:
             log.exception("job %s", job.id)
-            await self._give_up(job, "unexpected")
+            await self.outcomes.give_up(job, "unexpected")
             await reply.fail(UnexpectedError())
         else:
-            await self.settle(result)
+            await self.outcomes.settle(result)
         finally:
             self.progress.pop(job.id, None)
             reply.close()
-
-    async def _deliver(self, result: GenerationResult, reply: Reply) -> None:
-        try:
-            # Before anything is sent: who takes the job up after a crash looks first whether it arrived.
-            await self._jobs.note_delivery(result.job, "delivery_begun_at")
-        except (SQLAlchemyError, OSError) as error:
-            raise Undeliverable(f"the attempt could not be recorded: {error}", permanent=False) from error
-        await reply.deliver(result)
-
-    async def _keep(self, job: Job, reply: Reply, *, permanent: bool) -> None:
-        """Leave the pictures for `/jobs` and for another attempt; after a day `bot/upkeep.py` refunds."""
-        with suppress(SQLAlchemyError, OSError):
-            await self._jobs.note_delivery(job, "undelivered_at")
-        if permanent:
-            self._kept.add(job.id)
-            await reply.fail(NotDelivered())
-
-    async def _give_up(self, job: Job, error_code: str) -> None:
-        """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
-        with suppress(SQLAlchemyError, IllegalTransition, OSError):
-            failed = await self._jobs.mark(job, "failed", error_code=error_code)
-            current = await self._jobs.get(failed.id)
-            await self._pictures.delete(current.images if current else ())
-
-    async def settle(self, result: GenerationResult) -> None:
-        """The member has the pictures; if this cannot be recorded they come once more after a restart."""
-        try:
-            await self._jobs.mark(result.job, "delivered")
-            await self._pictures.delete(result.job.images)
-        except (SQLAlchemyError, IllegalTransition, OSError):
-            log.exception("the delivery of job %s could not be recorded", result.job.id)
 
     async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
         """Submit, follow, and keep the pictures; raises a MemberError where there are none."""
@@ -256,9 +230,7 @@ class GenerationService:
             case Finished(_, images, seconds):
                 card = self.engine.card
                 assert card is not None, "a worker was ready, or it could not have finished"
-                stored = await self._pictures.save(job.id, images)
-                job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
-                return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+                return await self.outcomes.keep(job, images, seconds=seconds, card=card)
             case Failed(_, "queue_full" | "deadline" as code, detail):
                 log.warning("job %s was refused: %s: %s", job.id, code, detail)
                 await self._jobs.mark(job, "refused", error_code=code)
@@ -272,26 +244,16 @@ class GenerationService:
                 await self._jobs.mark(job, "cancelled", used=paid)
                 raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
 
-    async def _stored_result(self, job: Job) -> GenerationResult | None:
-        """The pictures of a job that was drawn before a restart."""
-        if job.state != "succeeded" or job.card is None:
-            return None
-        images = await self._pictures.load(job.images)
-        if images is None:
-            log.warning("the pictures of job %s are gone; drawing them again", job.id)
-            return None
-        return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
-
     # --- fetch, cancel, restart ---
 
     async def fetch(self, job_id: str, user_id: int) -> GenerationResult:
-        """Pictures that could not be delivered, for the member who asked for them; then to be `settle`d.
+        """Pictures that could not be delivered, for the member who asked for them; to be settled then.
 
         Raises:
             NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
         """
         job = await self._find(job_id, user_id)
-        result = await self._stored_result(job)
+        result = await self.outcomes.kept(job)
         if result is None:
             raise JobNotFound
         return result

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from bot.database.models import ImageRow, JobRow
+from bot.database.models import GuildSettingsRow, ImageRow, JobRow
 from bot.database.session import Database
 from bot.errors import TrinArtError
 from bot.ledger import close_job
@@ -209,6 +209,14 @@ class JobStore:
 
         await self._database.write(note)
         return replace(job, **{moment: now})
+
+    async def result_channel(self, job: Job) -> int | None:
+        """Where a server's admins want pictures to be shown, None for where they were asked for."""
+        if job.origin.guild_id is None:
+            return None
+        async with self._database.session() as session:
+            settings = await session.get(GuildSettingsRow, job.origin.guild_id)
+            return settings.result_channel_id if settings is not None else None
 
     async def get(self, job_id: str) -> Job | None:
         """A job by its id."""

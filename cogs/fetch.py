@@ -50,4 +50,4 @@ class FetchButton(
                 attachments=files(result, uploads, t),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
-            await bot.service.settle(result)
+            await bot.service.outcomes.settle(result)

@@ -173,6 +173,8 @@ class DiscordReply:
 
     async def _send(self, result: GenerationResult, uploads: list[Upload]) -> None:
         embeds = [settings_embed(result, self._t)]
+        if await self._send_to_result_channel(result, uploads, embeds):
+            return
         if self._webhook is not None:
             try:
                 # However often it is done: an edit leaves one message with these pictures.
@@ -186,6 +188,24 @@ class DiscordReply:
                 # The 15 minutes are over.
                 self._webhook = None
         await self._send_without_token(result, uploads, embeds)
+
+    async def _send_to_result_channel(
+        self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
+    ) -> bool:
+        """Where the server's admins want pictures; False if there is no such place to write in."""
+        if result.channel_id in (None, self._job.origin.channel_id):
+            return False
+        channel = self._bot.get_partial_messageable(result.channel_id)
+        text = self._t("<@{user_id}> your picture is ready.", user_id=self._job.origin.user_id)
+        try:
+            await self._send_once(channel, text, result, uploads, embeds)
+        except (discord.Forbidden, discord.NotFound) as error:
+            log.warning("job %s: not in the result channel: %s", self._job.id, error)
+            return False
+        where = self._t("Your picture is in {channel}.", channel=channel.mention)
+        with suppress(discord.HTTPException):
+            await self._edit_original(content=where, view=None, attachments=[])
+        return True
 
     async def _send_without_token(
         self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
