@@ -7,6 +7,7 @@ use the same service.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -38,7 +39,7 @@ from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
-from bot.quotas import cost_of_steps
+from bot.quotas import Asker, cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
@@ -146,6 +147,20 @@ class GenerationService:
                 raise EngineNotReady
 
     # --- reserve ---
+
+    async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
+        """Find at once what `accept` would refuse, so that it can be told in private.
+
+        Raises:
+            LimitReached: a limit refuses it.
+            DuplicateInteraction: this interaction has its job already.
+        """
+        try:
+            async with asyncio.timeout(1):
+                await self._reservations.check(request, asker, interaction_id)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            # It must not cost the 3 s in which Discord wants an answer; `accept` decides.
+            log.exception("the limits could not be looked up")
 
     async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
         """Record a job and take its cost. From here on it is brought to an end, by the next process if not

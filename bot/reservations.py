@@ -62,6 +62,29 @@ class Reservations:
         self._wishes: list[_Wish] = []
         self._deciding: asyncio.Task[None] | None = None
 
+    async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
+        """Refuse what `reserve` would refuse, before anybody else sees that something was asked.
+
+        Raises:
+            LimitReached | DuplicateInteraction: as `reserve` does.
+            SQLAlchemyError | OSError: nothing is known.
+        """
+        now = self._clock()
+        async with self._database.session() as session:
+            if await session.scalar(select(JobRow.id).where(JobRow.interaction_id == interaction_id)):
+                raise DuplicateInteraction(str(interaction_id))
+            books = await read_books(session, [asker], self.host, now)
+        try:
+            decide(asker, cost_of(request), books, self.host, now)
+        except LimitReached as error:
+            row = _refusal_row(asker, error, now)
+
+            async def record(session: AsyncSession) -> None:
+                await session.execute(insert(RefusalRow), [row])
+
+            await self._database.write(record)
+            raise await self._say_when(error, asker) from None
+
     async def reserve(self, request: GenerationRequest, origin: Origin) -> Job:
         """Record a job and take its cost; from here on it is brought to an end.
 
@@ -86,15 +109,15 @@ class Reservations:
             # Decided to the end even if the caller is cancelled: the job may be on disk already.
             left = await asyncio.shield(decided)
         except LimitReached as error:
-            raise await self._say_when(error, origin) from None
+            assert origin.asker is not None, "the command line meets no limits"
+            raise await self._say_when(error, origin.asker) from None
         return replace(job, left=left)
 
-    async def _say_when(self, error: LimitReached, origin: Origin) -> LimitReached:
+    async def _say_when(self, error: LimitReached, asker: Asker) -> LimitReached:
         """Look up when a window that rolls has room again; a refusal never fails for want of that."""
-        assert origin.asker is not None
         try:
             async with self._database.session() as session:
-                return await with_time(session, error, origin.asker, self._clock())
+                return await with_time(session, error, asker, self._clock())
         except (SQLAlchemyError, OSError):
             log.exception("when to try again could not be read")
             return error
@@ -180,14 +203,7 @@ class _Rows:
 
     def refuse(self, wish: _Wish, error: LimitReached, now: datetime) -> None:
         assert wish.asker is not None
-        self._refusals.append(
-            {
-                "created_at": now,
-                "guild_id": wish.asker.guild_id,
-                "user_id": wish.asker.user_id,
-                "code": error.code,
-            }
-        )
+        self._refusals.append(_refusal_row(wish.asker, error, now))
 
     async def write(self, session: AsyncSession, existing: set[tuple[int, int]]) -> None:
         for model, rows in (
@@ -203,6 +219,15 @@ class _Rows:
             await session.execute(insert(RateBucketRow), new)
         if changed:
             await session.execute(update(RateBucketRow), changed)
+
+
+def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, Any]:
+    return {
+        "created_at": now,
+        "guild_id": asker.guild_id,
+        "user_id": asker.user_id,
+        "code": error.code,
+    }
 
 
 def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:

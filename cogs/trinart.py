@@ -17,7 +17,7 @@ from bot.errors import MemberError
 from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
-from cogs.asker import limits_channel_id, role_ids
+from cogs.asker import asker_of, limits_channel_id, role_ids
 from cogs.cancel import CancelButton
 from cogs.render import refusal
 from cogs.reply import DiscordReply
@@ -112,6 +112,7 @@ class TrinArt(commands.Cog):
         service = self.bot.service
         try:
             request = await service.resolve(options, guild_id=interaction.guild_id)
+            await service.check(request, asker_of(interaction), interaction.id)
             origin = await _defer(interaction)
             if origin is None:
                 return

@@ -78,6 +78,7 @@ class Place:
         message = await self.world.answer_to(result)
         assert len(await self.world.jobs()) == jobs
         assert message.attachments == []
+        assert message.ephemeral, "what is left is nobody else's business"
         return message.content.partition("\n\n")[0]
 
     async def drawn(self, locale: str = "en-US", **options: Any) -> simcord.ResponseMessage:
