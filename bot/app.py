@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 
+from bot.administration import Administration
+from bot.allowances import Allowances
 from bot.database.session import Database
 from bot.generation import GenerationService
+from bot.history import JobHistory
 from bot.jobs import JobStore
 from bot.pictures import PictureStore
+from bot.preset_store import PresetStore
 from bot.presets import PresetBook
+from bot.privacy import Privacy
+from bot.reservations import Reservations
 from bot.settings import Settings
+from bot.shards import Shards
+from bot.upkeep import Upkeep
 from engine.client import EngineClient
 from engine.models import find_model
 
@@ -18,16 +28,71 @@ JOB_GRACE_SECONDS = 10.0
 """How long running jobs may go on after the bot was told to stop; the rest waits for the next start."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the cogs call; each is the only home of its rules."""
+
+    generation: GenerationService
+    allowances: Allowances
+    history: JobHistory
+    presets: PresetStore
+    privacy: Privacy
+    administration: Administration
+    shards: Shards
+
+
 @asynccontextmanager
-async def open_service(
+async def open_services(
     settings: Settings, *, worker_module: str = "engine.worker"
-) -> AsyncGenerator[GenerationService]:
+) -> AsyncGenerator[Services]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
         OperatorError: the database cannot be used.
     """
-    engine = EngineClient(
+    engine = _make_engine(settings, worker_module)
+    async with Database.connect(settings.resolved_database_url) as database:
+        jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        upkeep = Upkeep(
+            database,
+            jobs,
+            pictures,
+            pictures_dir=settings.pictures_dir,
+            retention=timedelta(days=settings.retention_days),
+        )
+        await upkeep.reconcile()
+        book, shards = PresetBook.load(), Shards.parse(settings.shards)
+        presets = PresetStore(database, book)
+        service = GenerationService(
+            engine=engine,
+            jobs=jobs,
+            reservations=Reservations(database, settings.host_rules),
+            pictures=pictures,
+            presets=book,
+            server_presets=presets,
+            shards=shards,
+            deadline_seconds=settings.deadline,
+        )
+        administration = Administration(database, settings.host_rules, book)
+        await engine.start()
+        try:
+            async with service, upkeep.running(also=service.take_up):
+                yield Services(
+                    generation=service,
+                    administration=administration,
+                    allowances=Allowances(database, settings.host_rules),
+                    history=JobHistory(database),
+                    presets=presets,
+                    privacy=Privacy(database, pictures),
+                    shards=shards,
+                )
+                await service.runs.drain(grace=JOB_GRACE_SECONDS)
+        finally:
+            await engine.close()
+
+
+def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+    return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,
         threads=settings.threads,
@@ -39,18 +104,3 @@ async def open_service(
         step_timeout=settings.step_timeout,
         worker_module=worker_module,
     )
-    async with Database.connect(settings.resolved_database_url) as database:
-        service = GenerationService(
-            engine=engine,
-            jobs=JobStore(database),
-            pictures=PictureStore(settings.pictures_dir),
-            presets=PresetBook.load(),
-            deadline_seconds=settings.deadline,
-        )
-        await engine.start()
-        try:
-            async with service:
-                yield service
-                await service.drain(grace=JOB_GRACE_SECONDS)
-        finally:
-            await engine.close()

@@ -164,13 +164,17 @@ def generate(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what jobs, ledger and files disagree about.")
+    ] = False,
+) -> None:
     """Check everything the bot needs; exit code 1 if something is off."""
     settings = _settings("ERROR")
     from bot.doctor import examine
 
     async def examine_and_print() -> None:
-        findings = await examine(settings)
+        findings = await examine(settings, fix=fix)
         table = Table("", "Check", "Finding", box=None)
         for finding in findings:
             table.add_row("[green]✓" if finding.ok else "[red]✗", finding.check, finding.text)
@@ -226,6 +230,17 @@ def db_current() -> None:
             output.print(str(error), markup=False, soft_wrap=True)
 
     _run(current())
+
+
+@db.command("copy")
+def db_copy(
+    source: Annotated[str, typer.Argument(help="Its URL, or the file of an SQLite database.")],
+) -> None:
+    """Copy another database into that of the settings, which has to be empty. All of it or nothing."""
+    settings = _settings("ERROR")
+    from bot.cli_database import copy_and_show
+
+    _run(copy_and_show(source, settings.resolved_database_url, output, errors))
 
 
 def _quiet() -> None:

@@ -14,10 +14,11 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.app import Services
 from bot.errors import MemberError, OperatorError, UnexpectedError
-from bot.generation import GenerationService
 from bot.i18n import TRANSLATED, translator
 from bot.settings import Settings
+from bot.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,15 @@ log = logging.getLogger(__name__)
 discord.VoiceClient.warn_nacl = False
 discord.VoiceClient.warn_dave = False
 
-EXTENSIONS = ("cogs.trinart",)
+EXTENSIONS = (
+    "cogs.trinart",
+    "cogs.quota",
+    "cogs.jobs",
+    "cogs.preset",
+    "cogs.privacy",
+    "cogs.admin",
+    "cogs.host",
+)
 
 
 class CatalogueTranslator(app_commands.Translator):
@@ -61,10 +70,10 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
             log.exception("an error could not be told to the member")
 
 
-class TrinArtBot(commands.Bot):
-    """The bot as discord.py runs it. Its rules are in `service`, its commands in `cogs/`."""
+class TrinArtBot(commands.AutoShardedBot):
+    """The bot as discord.py runs it. Its rules are in `services`, its commands in `cogs/`."""
 
-    def __init__(self, service: GenerationService, settings: Settings) -> None:
+    def __init__(self, services: Services, settings: Settings) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -73,8 +82,10 @@ class TrinArtBot(commands.Bot):
             # Prompts can contain anything; nobody is ever pinged by one.
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
+            **_sharding(services.shards),
         )
-        self.service = service
+        self.services = services
+        self.service = services.generation
         self._sync_guild = discord.Object(settings.guild_id) if settings.guild_id else None
 
     async def setup_hook(self) -> None:
@@ -120,6 +131,11 @@ class TrinArtBot(commands.Bot):
             await interaction.response.send_message(
                 text, file=file if file is not None else discord.utils.MISSING, ephemeral=True
             )
+
+
+def _sharding(shards: Shards) -> dict[str, Any]:
+    """For discord.py; nothing where Discord itself is to say how many shards there are."""
+    return {"shard_ids": sorted(shards.ids), "shard_count": shards.count} if shards.ids else {}
 
 
 def use_endpoints(settings: Settings) -> None:

@@ -12,10 +12,13 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bot.database.session import Database, NoDatabase, head_revision, is_known
 from bot.errors import OperatorError
+from bot.jobs import utc_now
+from bot.reconcile import find_discrepancies, mend
 from bot.settings import Settings
 from engine.client import EngineClient, EngineStatus
 from engine.models import ModelError, find_model, read_model
@@ -34,13 +37,14 @@ class Finding:
     text: str
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Run all checks, the quick ones first; changes nothing but an older database, which is only reported."""
+async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
+    """Run all checks, the quick ones first; with `fix`, mend what jobs, ledger and files disagree about."""
     checks: list[Callable[[Settings], Awaitable[Finding]]] = [
         _python,
         _token,
         _data_dir,
         _database,
+        partial(_accounts, fix=fix),
         _model,
         _engine,
     ]
@@ -102,6 +106,29 @@ async def _database(settings: Settings) -> Finding:
     if not is_known(revision):
         return Finding("Database", False, f"revision {revision} is of a newer version of the bot")
     return Finding("Database", True, f"revision {revision or 'base'} of {head_revision()}")
+
+
+async def _accounts(settings: Settings, *, fix: bool) -> Finding:
+    """Jobs, ledger and files agree, as every start of the bot sees to as well."""
+    check, now = "Accounts", utc_now()
+    try:
+        async with Database.connect(settings.resolved_database_url, upgrade=False) as database:
+            if await database.revision() != head_revision():
+                return Finding(check, True, "not looked at: the database is brought up to date at the start")
+            found = await find_discrepancies(database, settings.pictures_dir, now)
+            if found and fix:
+                await mend(database, settings.pictures_dir, found, now)
+                left = await find_discrepancies(database, settings.pictures_dir, now)
+                mended = f"mended: {'; '.join(found.sentences())}"
+                return Finding(check, not left, "; ".join([mended, *left.sentences()]))
+    except NoDatabase:
+        return Finding(check, True, "none yet")
+    except Exception as error:  # whatever a driver raises is the finding
+        return Finding(check, False, f"cannot be read: {error}")
+    if found:
+        advice = "with the bot stopped, trinart doctor --fix mends it"
+        return Finding(check, False, "; ".join([*found.sentences(), advice]))
+    return Finding(check, True, "jobs, ledger and files agree")
 
 
 async def _model(settings: Settings) -> Finding:

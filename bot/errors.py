@@ -6,9 +6,12 @@ line with one sentence and an exit code.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+import re
+from datetime import datetime
+from typing import ClassVar, cast
 
-from bot.i18n import N_, translator
+from bot.i18n import N_, Translate, translator
 
 
 class TrinArtError(Exception):
@@ -116,12 +119,27 @@ class DeadlineNotMet(MemberError):
 
 class NotDelivered(MemberError):
     message = N_(
-        "Discord did not take the picture here. Nothing was charged; please try it in another channel."
+        "Discord did not take the picture here. It is kept for a day: /jobs hands it out. "
+        "If you do not fetch it, its cost comes back to you."
     )
 
 
 class GenerationCancelled(MemberError):
-    message = N_("Cancelled. No picture was drawn.")
+    message = N_("Cancelled. No picture was drawn. Nothing was charged.")
+
+
+class CancelledMidway(GenerationCancelled):
+    message = N_(
+        "Cancelled. No picture was drawn. "
+        "The {step} of {steps} steps that were done cost {paid} of {cost} pictures."
+    )
+
+
+def cancelled(*, paid: int, cost: int, step: int, steps: int) -> GenerationCancelled:
+    """A job that its member stopped, which pays thousandths of a picture for the steps done."""
+    if not paid:
+        return GenerationCancelled()
+    return CancelledMidway(paid=pictures(paid), cost=pictures(cost), step=step, steps=steps)
 
 
 class UnexpectedError(MemberError):
@@ -138,3 +156,126 @@ class JobNotFound(MemberError):
 
 class JobAlreadyEnded(MemberError):
     message = N_("This picture is already finished.")
+
+
+class LimitReached(MemberError):
+    """A limit of the server or the host; says which, how much is left, and when to try again."""
+
+    def text(self, locale: str) -> str:
+        """Amounts as pictures, times as Discord shows them in the reader's own zone."""
+        t = translator(locale)
+        return t(self.message, **{name: _told(name, value, t) for name, value in self.fields.items()})
+
+    @property
+    def code(self) -> str:
+        """The name that the database and the admins' plot know it by."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+def _told(name: str, value: object, t: Translate) -> object:
+    match name, value:
+        case (("cost" | "left" | "amount"), int(thousandths)):
+            return pictures(thousandths)
+        case "window", str(window):
+            return window_text(window, t)
+        case (("when" | "until"), datetime()):
+            return f"<t:{math.ceil(value.timestamp())}:R>"
+        case "when", None:
+            return t(N_("later"))
+        case "until", None:
+            return t(N_("when a moderator lifts it"))
+        case "channels", list():
+            return ", ".join(f"<#{channel}>" for channel in cast("list[int]", value)[:10])
+        case _:
+            return value
+
+
+def pictures(thousandths: int) -> str:
+    """An amount as members read it: `0.94`, `12`, never 0 for what is not nothing."""
+    return (
+        f"{thousandths / 1000:.2f}".rstrip("0").rstrip(".")
+        if abs(thousandths) >= 5
+        else ("0" if not thousandths else f"{thousandths / 1000:g}")
+    )
+
+
+WINDOWS = {"day": N_("today"), "week": N_("this week"), "month": N_("this month")}
+
+
+def window_text(window: str, t: Translate) -> str:
+    """A quota's window, to follow "left": `today`, `in 24 hours`."""
+    if window in WINDOWS:
+        return t(WINDOWS[window])
+    return t(N_("in {hours} hours"), hours=window.removesuffix("h"))
+
+
+class MemberQuotaUsedUp(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, and you have {left} of {amount} left {window}. "
+        "Try again {when}, or ask for fewer images or steps or a smaller size. Nothing was charged."
+    )
+
+
+class ChannelQuotaUsedUp(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, and this channel has {left} of {amount} left {window}, for everybody "
+        "together. Try again {when}, or in another channel. Nothing was charged."
+    )
+
+
+class ServerQuotaUsedUp(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, and this server has {left} of {amount} left {window}, for everybody "
+        "together. Try again {when}. Nothing was charged."
+    )
+
+
+class HostUserQuotaUsedUp(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, and you have {left} of the {amount} left {window} that the host of this "
+        "bot gives each person, over all servers. Try again {when}. Nothing was charged."
+    )
+
+
+class HostServerQuotaUsedUp(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, and this server has {left} of the {amount} left {window} that the host "
+        "of this bot gives each server. Try again {when}. Nothing was charged."
+    )
+
+
+class CostsTooMuch(LimitReached):
+    message = N_(
+        "This costs {cost} pictures, more than the {amount} that are allowed {window} in all. "
+        "Ask for fewer images or steps or a smaller size. Nothing was charged."
+    )
+
+
+class TooOften(LimitReached):
+    message = N_(
+        "That was too fast: {count} requests in {seconds} seconds are allowed. Try again {when}. "
+        "Nothing was charged."
+    )
+
+
+class TooManyJobs(LimitReached):
+    message = N_(
+        "You have {limit} requests that wait or are being drawn, as many as are allowed at a time. "
+        "Try again when one is done; /jobs shows them. Nothing was charged."
+    )
+
+
+class MemberBlocked(LimitReached):
+    message = N_("You cannot ask for pictures here: {reason} (ends {until}). Nothing was charged.")
+
+
+class ServerSwitchedOff(LimitReached):
+    message = N_("The admins of this server have switched the bot off here. Nothing was charged.")
+
+
+class ServerSuspended(LimitReached):
+    message = N_("The host of this bot has switched it off for this server. Nothing was charged.")
+
+
+class ChannelNotAllowed(LimitReached):
+    message = N_("Pictures are drawn in other channels of this server: {channels}. Nothing was charged.")

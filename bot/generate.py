@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from bot.app import open_service
+from bot.app import open_services
 from bot.errors import MemberError, OperatorError
 from bot.generation import GenerationService
 from bot.jobs import Origin
@@ -82,8 +82,8 @@ async def generate_to_file(
         )
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Loading the model", total=None)
-            async with open_service(private) as service:
-                await _draw(service, request, FileReply(out, progress, task), console)
+            async with open_services(private) as services:
+                await _draw(services.generation, request, FileReply(out, progress, task), console)
 
 
 def _png_file(out: Path) -> Path:

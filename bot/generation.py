@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Generator
-from contextlib import aclosing, contextmanager, suppress
-from contextvars import Context, copy_context
-from dataclasses import replace
-from typing import Any, Self
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
     DeadlineNotMet,
     EngineNotReady,
-    GenerationCancelled,
     GenerationFailed,
     JobAlreadyEnded,
     JobNotFound,
@@ -33,11 +32,18 @@ from bot.errors import (
     QueueFull,
     ShuttingDown,
     UnexpectedError,
+    cancelled,
 )
-from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin
+from bot.jobs import ENDED, Job, JobStore, Origin, utc_now
+from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
+from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
+from bot.quotas import Asker, cost_of_steps
 from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
+from bot.reservations import Reservations
+from bot.runs import Runs
+from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
     Cancelled,
@@ -53,6 +59,9 @@ from engine.protocol import (
 
 log = logging.getLogger(__name__)
 
+JUST_ACCEPTED = timedelta(seconds=30)
+"""How long a job may be recorded before it is run: its command is about to start it."""
+
 
 class GenerationService:
     """Takes requests and brings each accepted one to its end, whatever dies on the way."""
@@ -62,31 +71,43 @@ class GenerationService:
         *,
         engine: EngineClient,
         jobs: JobStore,
+        reservations: Reservations,
         pictures: PictureStore,
         presets: PresetBook,
+        shards: Shards | None = None,
+        server_presets: PresetStore,
         rng: random.Random | None = None,
         deadline_seconds: float = 0,
     ) -> None:
         self.engine = engine
         self.presets = presets
+        self.runs = Runs()
         self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
         """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
+        self.progress: dict[str, JobProgress] = {}
+        """How far the jobs are that run now, by id."""
         self._jobs = jobs
-        self._pictures = pictures
+        self._reservations = reservations
+        self.outcomes = Outcomes(jobs, pictures)
+        self._server_presets = server_presets
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
+        self._shards = shards or Shards()
+        self._born = utc_now()
         self._taken_up: set[str] = set()
-        self._starts: asyncio.Queue[tuple[Job, Reply, Context]] = asyncio.Queue()
-        self._starter: asyncio.Task[None] | None = None
-        self._active: set[asyncio.Task[Any]] = set()
-        self._draining = False
+        self.reply_to: Callable[[Job], Reply] | None = None
+        """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
+        self._kept: set[str] = set()
+        """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
+        self.paused = False
+        """Set by the host: nothing new is taken, and what was taken goes on. A restart ends it."""
 
     async def __aenter__(self) -> Self:
-        self._starter = asyncio.create_task(self._start_runs())
+        self.runs.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.drain(grace=0)
+        await self.runs.drain(grace=0)
 
     # --- resolve ---
 
@@ -96,12 +117,20 @@ class GenerationService:
         Raises:
             MemberError: what the member has to change, or why nothing can be drawn now.
         """
-        if self._draining:
+        if self.runs.draining:
             raise ShuttingDown
+        if self.paused:
+            raise Paused
         card = self.model_card()
-        if not (options.preset or "").strip() and guild_id is not None:
-            options = replace(options, preset=await self._guild_preset(guild_id))
-        return self.presets.resolve(options, card, self._rng)
+        return (await self.presets_in(guild_id, options.preset)).resolve(options, card, self._rng)
+
+    async def presets_in(self, guild_id: int | None, wanted: str | None = None) -> PresetBook:
+        """The presets that can be named in a server, or in direct messages.
+
+        Raises:
+            RecordsUnavailable: what is wanted may be one of the server's, and those cannot be read.
+        """
+        return await self._server_presets.book(guild_id, wanted) if guild_id is not None else self.presets
 
     def model_card(self) -> ModelCard:
         """What the loaded model offers.
@@ -117,66 +146,49 @@ class GenerationService:
             case _:
                 raise EngineNotReady
 
-    async def _guild_preset(self, guild_id: int) -> str | None:
-        try:
-            async with asyncio.timeout(1):
-                return await self._jobs.default_preset(guild_id)
-        except (SQLAlchemyError, TimeoutError):
-            # A server's default is a convenience; it must not cost the 3 s in which Discord wants an answer.
-            log.exception("the default preset of a server could not be read")
-            return None
-
     # --- reserve ---
 
-    async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
-        """Record a job. From here on it is brought to an end, by the next process if not by this one.
+    async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
+        """Find at once what `accept` would refuse, so that it can be told in private.
 
         Raises:
+            LimitReached: a limit refuses it.
+            DuplicateInteraction: this interaction has its job already.
+        """
+        try:
+            async with asyncio.timeout(1):
+                await self._reservations.check(request, asker, interaction_id)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            # It must not cost the 3 s in which Discord wants an answer; `accept` decides.
+            log.exception("the limits could not be looked up")
+
+    async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
+        """Record a job and take its cost. From here on it is brought to an end, by the next process if not
+        by this one.
+
+        Raises:
+            LimitReached: a limit refuses it; nothing was taken.
             DatabaseUnavailable: it could not be recorded; nothing will be drawn.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
-            return await self._jobs.create(request, origin)
+            return await self._reservations.reserve(request, origin)
         except (SQLAlchemyError, OSError) as error:
             log.exception("a job could not be recorded")
             raise DatabaseUnavailable from error
 
     def start(self, job: Job, reply: Reply) -> None:
-        """`run` a job on its own, in the caller's context but not as its child.
-
-        The run outlives the interaction that asked for it, and `drain` knows of it.
-        """
-        self._starts.put_nowait((job, self.wrap_reply(job, reply), copy_context()))
-
-    @contextmanager
-    def taking(self) -> Generator[None]:
-        """Around a command from its first check to `start`, so that `drain` waits for it as for a run."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._active.add(task)
-        try:
-            yield
-        finally:
-            self._active.discard(task)
-
-    async def idle(self) -> None:
-        """Wait until no job is running and no command on its way to become one."""
-        while not self._starts.empty() or self._active:
-            await asyncio.wait(self._active) if self._active else await asyncio.sleep(0)
-
-    async def _start_runs(self) -> None:
-        while True:
-            job, reply, context = await self._starts.get()
-            task = asyncio.get_running_loop().create_task(self.run(job, reply), context=context)
-            self._active.add(task)
-            task.add_done_callback(self._active.discard)
+        """`run` a job on its own."""
+        reply = self.wrap_reply(job, reply)
+        self.runs.start(job.id, lambda: self.run(job, reply))
 
     # --- submit to deliver ---
 
     async def run(self, job: Job, reply: Reply) -> None:
         """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
-            result = await self._stored_result(job) or await self._draw(job, reply)
+            result = await self.outcomes.kept(job) or await self._draw(job, reply)
+            result = await self.outcomes.begin_delivery(result)
             await reply.deliver(result)
         except MemberError as error:
             await reply.fail(error)
@@ -184,32 +196,19 @@ class GenerationService:
             log.info("job %s waits for the next start", job.id)
         except Undeliverable as error:
             log.warning("job %s: its pictures could not be delivered: %s", job.id, error)
+            await self.outcomes.postpone(job)
             if error.permanent:
-                await self._give_up(job, "undeliverable")
+                self._kept.add(job.id)
                 await reply.fail(NotDelivered())
         except Exception:
             log.exception("job %s", job.id)
-            await self._give_up(job, "unexpected")
+            await self.outcomes.give_up(job, "unexpected")
             await reply.fail(UnexpectedError())
         else:
-            await self._settle(result)
+            await self.outcomes.settle(result)
         finally:
+            self.progress.pop(job.id, None)
             reply.close()
-
-    async def _give_up(self, job: Job, error_code: str) -> None:
-        """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
-        with suppress(SQLAlchemyError, IllegalTransition, OSError):
-            failed = await self._jobs.mark(job, "failed", error_code=error_code)
-            current = await self._jobs.get(failed.id)
-            await self._pictures.delete(current.images if current else ())
-
-    async def _settle(self, result: GenerationResult) -> None:
-        """The member has the pictures; if this cannot be recorded they come once more after a restart."""
-        try:
-            await self._jobs.mark(result.job, "delivered")
-            await self._pictures.delete(result.job.images)
-        except (SQLAlchemyError, OSError):
-            log.exception("the delivery of job %s could not be recorded", result.job.id)
 
     async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
         """Submit, follow, and keep the pictures; raises a MemberError where there are none."""
@@ -226,10 +225,10 @@ class GenerationService:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, TerminalEvent):
-                    return await self._end(job, event)
+                    return await self._end(job, event, progress)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
-                progress = progress.after(event)
+                progress = self.progress[job.id] = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")
 
@@ -241,14 +240,12 @@ class GenerationService:
             log.exception("the start of job %s could not be recorded", job.id)
             return job
 
-    async def _end(self, job: Job, event: TerminalEvent) -> GenerationResult:
+    async def _end(self, job: Job, event: TerminalEvent, progress: JobProgress) -> GenerationResult:
         match event:
             case Finished(_, images, seconds):
                 card = self.engine.card
                 assert card is not None, "a worker was ready, or it could not have finished"
-                stored = await self._pictures.save(job.id, images)
-                job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
-                return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+                return await self.outcomes.keep(job, images, seconds=seconds, card=card)
             case Failed(_, "queue_full" | "deadline" as code, detail):
                 log.warning("job %s was refused: %s: %s", job.id, code, detail)
                 await self._jobs.mark(job, "refused", error_code=code)
@@ -258,20 +255,23 @@ class GenerationService:
                 await self._jobs.mark(job, "failed", error_code=code)
                 raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
             case Cancelled():
-                await self._jobs.mark(job, "cancelled")
-                raise GenerationCancelled
+                paid = cost_of_steps(job.cost, progress.step, progress.steps)
+                await self._jobs.mark(job, "cancelled", used=paid)
+                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
 
-    async def _stored_result(self, job: Job) -> GenerationResult | None:
-        """The pictures of a job that was drawn before a restart."""
-        if job.state != "succeeded" or job.card is None:
-            return None
-        images = await self._pictures.load(job.images)
-        if images is None:
-            log.warning("the pictures of job %s are gone; drawing them again", job.id)
-            return None
-        return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
+    # --- fetch, cancel, restart ---
 
-    # --- cancel, restart, stop ---
+    async def fetch(self, job_id: str, user_id: int) -> GenerationResult:
+        """Pictures that could not be delivered, for the member who asked for them; to be settled then.
+
+        Raises:
+            NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
+        """
+        job = await self._find(job_id, user_id)
+        result = await self.outcomes.kept(job)
+        if result is None:
+            raise JobNotFound
+        return result
 
     async def cancel(self, job_id: str, user_id: int) -> None:
         """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.
@@ -280,36 +280,35 @@ class GenerationService:
             NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
             JobNotFound: the database cannot say whose it is.
         """
+        if (await self._find(job_id, user_id)).state == "succeeded":
+            raise JobAlreadyEnded
+        self.engine.cancel(job_id)
+
+    async def _find(self, job_id: str, user_id: int) -> Job:
+        """A member's own job that has not ended."""
         try:
             job = await self._jobs.get(job_id)
         except (SQLAlchemyError, OSError) as error:
             log.exception("job %s could not be looked up", job_id)
             raise JobNotFound from error
-        if job is None or job.state in (*ENDED, "succeeded"):
+        if job is None or job.state in ENDED:
             raise JobAlreadyEnded
         if job.origin.user_id != user_id:
             raise NotYourJob
-        self.engine.cancel(job_id)
+        return job
 
-    async def unfinished(self) -> list[Job]:
-        """The jobs that an earlier process left, oldest first; each is to be given to `run`."""
-        jobs = await self._jobs.unfinished()
-        self._taken_up = {
-            job.id for job in jobs
-        }  # promised by that process: not refused by this one's engine
-        return jobs
-
-    async def drain(self, *, grace: float) -> None:
-        """Take nothing new, give running jobs `grace` seconds, and leave the rest for the next start."""
-        if self._draining:
-            grace = 0.0  # the time was given already
-        self._draining = True
-        if self._active:
-            log.info("waiting for %d jobs", len(self._active))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self.idle()
-        late = [*self._active, *([self._starter] if self._starter is not None else [])]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+    async def take_up(self) -> None:
+        """Run what an earlier process left, and jobs whose pictures did not arrive, oldest first."""
+        if self.reply_to is None or self.runs.draining:
+            return
+        try:
+            jobs = await self._jobs.unfinished(created_before=max(self._born, utc_now() - JUST_ACCEPTED))
+        except (SQLAlchemyError, OSError):
+            log.exception("unfinished jobs could not be read")
+            return
+        for job in jobs:
+            if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
+                continue  # another process's, or of the command line
+            if job.id not in self._kept | self.runs.job_ids:
+                self._taken_up.add(job.id)  # promised before: not refused by the engine
+                self.start(job, self.reply_to(job))

@@ -1,22 +1,27 @@
-"""Durable jobs: what was accepted is on disk before the engine hears of it, and so is how it ended."""
+"""Durable jobs: what was accepted is on disk before the engine hears of it, and so is how it ended.
+
+A job begins in `bot/reservations.py`; all that comes after is here. Whatever ends it closes its account in
+the ledger in the same transaction.
+"""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from bot.database.models import GuildSettingsRow, ImageRow, JobRow
 from bot.database.session import Database
 from bot.errors import TrinArtError
+from bot.ledger import close_job
+from bot.limits import Left
+from bot.quotas import Asker
 from engine.protocol import GenerationRequest, ModelCard
 
 JobState = Literal["queued", "running", "succeeded", "refused", "failed", "cancelled", "delivered"]
@@ -34,9 +39,25 @@ BEFORE: dict[JobState, tuple[JobState, ...]] = {
 """All transitions: the states from which a state can be entered."""
 
 ENDED: tuple[JobState, ...] = ("refused", "failed", "cancelled", "delivered")
+"""States that no job leaves; in entering one its account is closed: settled if delivered or cancelled,
+else refunded."""
+
+TIMES: dict[JobState, str] = {
+    "running": "started_at",
+    "delivered": "delivered_at",
+    "refused": "finished_at",
+    "failed": "finished_at",
+    "cancelled": "finished_at",
+}
+"""The columns that say when."""
 
 DEFAULT_ATTACHMENT_LIMIT = 10 * 1024 * 1024
 """Bytes per upload where Discord did not say."""
+
+
+def utc_now() -> datetime:
+    """The clock, where no test passes another."""
+    return datetime.now(UTC)
 
 
 class DuplicateInteraction(TrinArtError):
@@ -60,6 +81,21 @@ class Origin:
     message_id: int | None = None
     locale: str = "en-US"
     attachment_size_limit: int = DEFAULT_ATTACHMENT_LIMIT
+    limits_channel_id: int | None = None
+    """The channel whose limits count: a thread's parent. Not kept with the job, like the next."""
+    role_ids: frozenset[int] = frozenset()
+
+    @property
+    def asker(self) -> Asker | None:
+        """Who meets which limits; None at the command line, which has none."""
+        if self.user_id is None:
+            return None
+        return Asker(
+            user_id=self.user_id,
+            guild_id=self.guild_id or 0,
+            channel_id=self.limits_channel_id or self.channel_id or 0,
+            role_ids=self.role_ids,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,65 +117,43 @@ class Job:
     request: GenerationRequest
     origin: Origin
     state: JobState
+    cost: int
+    """In thousandths of a picture."""
     created_at: datetime
+    delivery_begun_at: datetime | None = None
+    undelivered_at: datetime | None = None
     images: tuple[StoredImage, ...] = ()
     seconds: float = 0.0
     card: ModelCard | None = None
+    left: Left | None = None
+    """What the member may still draw after it, as it was when it was accepted. Not kept."""
 
 
 class JobStore:
     """The jobs of one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self._database = database
+        self._clock = clock
 
-    async def create(self, request: GenerationRequest, origin: Origin) -> Job:
-        """Accept a request.
+    async def mark(
+        self, job: Job, state: JobState, *, error_code: str | None = None, used: int | None = None
+    ) -> Job:
+        """Enter a state. An ended job forgets its interaction's token, and its account is closed.
 
-        Raises:
-            DuplicateInteraction: there is a job of this interaction already.
-        """
-        job = Job(
-            id=uuid.uuid4().hex, request=request, origin=origin, state="queued", created_at=datetime.now(UTC)
-        )
-        row = JobRow(
-            id=job.id,
-            state=job.state,
-            request=msgspec.msgpack.encode(request),
-            created_at=job.created_at,
-            interaction_id=origin.interaction_id,
-            interaction_token=origin.interaction_token,
-            application_id=origin.application_id,
-            guild_id=origin.guild_id,
-            channel_id=origin.channel_id,
-            user_id=origin.user_id,
-            message_id=origin.message_id,
-            locale=origin.locale,
-            attachment_size_limit=origin.attachment_size_limit,
-        )
-
-        async def insert(session: AsyncSession) -> None:
-            session.add(row)
-
-        try:
-            await self._database.write(insert)
-        except IntegrityError as error:
-            raise DuplicateInteraction(str(origin.interaction_id)) from error
-        return job
-
-    async def mark(self, job: Job, state: JobState, *, error_code: str | None = None) -> Job:
-        """Enter a state; an ended job forgets its interaction's token.
+        Args:
+            used: thousandths of a picture that a cancelled job pays for.
 
         Raises:
             IllegalTransition: the job is not where it was thought to be.
         """
+        now = self._clock()
         values: dict[str, object] = {"state": state, "error_code": error_code}
         if state in ENDED:
             values["interaction_token"] = None
-        if state == "delivered":
-            values["delivered_at"] = datetime.now(UTC)
-        elif state in ENDED:
-            values["finished_at"] = datetime.now(UTC)
+        if state in TIMES:
+            values[TIMES[state]] = now
+        paid = {"delivered": job.cost, "cancelled": used or 0}.get(state, 0)
 
         async def change(session: AsyncSession) -> None:
             changed = await session.execute(
@@ -150,6 +164,8 @@ class JobStore:
             )
             if changed.one_or_none() is None:
                 raise IllegalTransition(f"job {job.id} cannot become {state}")
+            if state in ENDED:
+                await close_job(session, job.id, used=paid, reason=error_code or state, now=now)
 
         await self._database.write(change)
         return replace(job, state=state)
@@ -164,7 +180,7 @@ class JobStore:
             if row.state not in BEFORE["succeeded"]:
                 raise IllegalTransition(f"job {job.id} is {row.state}, it cannot become succeeded")
             row.state = "succeeded"
-            row.finished_at = datetime.now(UTC)
+            row.finished_at = self._clock()
             row.seconds = seconds
             row.model = msgspec.to_builtins(card)
             row.images = [
@@ -182,28 +198,50 @@ class JobStore:
         await self._database.write(record)
         return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
 
+    async def note_delivery(self, job: Job, moment: Literal["delivery_begun_at", "undelivered_at"]) -> Job:
+        """Write down the first time that this happened to a job, and only the first."""
+        if getattr(job, moment) is not None:
+            return job
+        now = self._clock()
+
+        async def note(session: AsyncSession) -> None:
+            await session.execute(update(JobRow).where(JobRow.id == job.id).values({moment: now}))
+
+        await self._database.write(note)
+        return replace(job, **{moment: now})
+
+    async def result_channel(self, job: Job) -> int | None:
+        """Where a server's admins want pictures to be shown, None for where they were asked for."""
+        if job.origin.guild_id is None:
+            return None
+        async with self._database.session() as session:
+            settings = await session.get(GuildSettingsRow, job.origin.guild_id)
+            return settings.result_channel_id if settings is not None else None
+
     async def get(self, job_id: str) -> Job | None:
         """A job by its id."""
         async with self._database.session() as session:
             row = await session.get(JobRow, job_id, options=[selectinload(JobRow.images)])
             return _to_job(row) if row is not None else None
 
-    async def unfinished(self) -> list[Job]:
+    async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
         """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
+        before = created_before or self._clock()
+        return await self._select(JobRow.state.not_in(ENDED), JobRow.created_at <= before)
+
+    async def kept_since_before(self, moment: datetime) -> list[Job]:
+        """Jobs whose pictures Discord has not taken since before that moment."""
+        return await self._select(JobRow.state == "succeeded", JobRow.undelivered_at < moment)
+
+    async def _select(self, *conditions: ColumnElement[bool]) -> list[Job]:
         async with self._database.session() as session:
             rows = await session.scalars(
                 select(JobRow)
-                .where(JobRow.state.not_in(ENDED))
+                .where(*conditions)
                 .order_by(JobRow.created_at)
                 .options(selectinload(JobRow.images))
             )
             return [_to_job(row) for row in rows]
-
-    async def default_preset(self, guild_id: int) -> str | None:
-        """The preset that a server's admins chose for members who name none."""
-        async with self._database.session() as session:
-            settings = await session.get(GuildSettingsRow, guild_id)
-            return settings.default_preset if settings is not None else None
 
 
 def _to_job(row: JobRow) -> Job:
@@ -223,7 +261,10 @@ def _to_job(row: JobRow) -> Job:
         ),
         # The check constraint on the column holds it to the states.
         state=row.state,  # pyright: ignore[reportArgumentType]
+        cost=row.cost,
         created_at=row.created_at,
+        delivery_begun_at=row.delivery_begun_at,
+        undelivered_at=row.undelivered_at,
         images=tuple(
             StoredImage(
                 seed=image.seed,

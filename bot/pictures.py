@@ -15,7 +15,6 @@ from PIL import Image as PillowImage
 from bot.jobs import StoredImage
 from engine.protocol import Image
 
-MAX_FILES_PER_MESSAGE = 10
 WEBP_QUALITIES = (95, 90, 80, 65, 50)
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 
@@ -86,22 +85,16 @@ class PictureStore:
             (self._folder / image.file_name).unlink(missing_ok=True)
 
 
-def pack_uploads(images: Sequence[Image], limit: int) -> list[list[Upload]]:
-    """Sort pictures into messages of at most `limit` bytes of files each; blocking.
+def pack_uploads(images: Sequence[Image], limit: int) -> list[Upload]:
+    """The pictures as files of together at most `limit` bytes, for one message; blocking.
 
-    PNG if all fit into one message; else WebP; else fewer per message. A picture that is too large
-    even alone is encoded with less quality until it fits, and finally made smaller.
+    PNG if all fit; else WebP, each in its share of the limit: with less quality until it fits, and finally
+    made smaller. One message, because one can be sent again without becoming two.
     """
     uploads = [_png_upload(image) for image in images]
-    if _total(uploads) > limit:
-        uploads = [_webp_upload(image, limit) for image in images]
-    messages: list[list[Upload]] = [[]]
-    for upload in uploads:
-        message = messages[-1]
-        if message and (_total(message) + len(upload.data) > limit or len(message) == MAX_FILES_PER_MESSAGE):
-            messages.append(message := [])
-        message.append(upload)
-    return messages
+    if sum(len(upload.data) for upload in uploads) <= limit:
+        return uploads
+    return [_webp_upload(image, limit // len(images)) for image in images]
 
 
 def read_parameters(data: bytes) -> str:
@@ -111,10 +104,6 @@ def read_parameters(data: bytes) -> str:
             return str(text)
         comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
     return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be", errors="replace")
-
-
-def _total(uploads: Sequence[Upload]) -> int:
-    return sum(len(upload.data) for upload in uploads)
 
 
 def _png_upload(image: Image) -> Upload:

@@ -26,6 +26,9 @@ from engine.protocol import GenerationRequest, ModelCard, Sampler
 MAX_TEXT = 2000
 """Characters in a prompt, and in a member's own negative prompt."""
 
+MAX_NAMES_TOLD = 25
+"""Presets that the answer to an unknown name lists; a server can have many."""
+
 MAX_SEED = 2**63 - 1
 BIDI_CONTROLS = frozenset({"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"})
 """Classes of the characters that reorder what is shown (Unicode Annex 9), as in "Trojan Source"."""
@@ -40,6 +43,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     description: dict[str, str]
     prompt: str = ""
     negative: str = ""
+    label: str = ""
+    """What pictures call it, where that is more than the name: which version of a server's preset it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +85,12 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for preset in self.presets:
             if preset.name.casefold() == wanted:
                 return preset
-        known = ", ".join(preset.name for preset in self.presets)
+        known = ", ".join(preset.name for preset in self.presets[:MAX_NAMES_TOLD])
         raise UnknownPreset(preset=_quoted(wanted), known=known)
+
+    def has(self, name: str) -> bool:
+        """Whether a name, whatever the case, means one of them."""
+        return name.strip().casefold() in [preset.name.casefold() for preset in self.presets]
 
     def search(self, text: str) -> list[Preset]:
         """The presets whose name contains what was typed so far."""
@@ -95,10 +104,10 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             MemberError: the first thing that the member has to change.
         """
         preset = self.get(options.preset)
-        prompt = _check_text("prompt", options.prompt)
+        prompt = check_text("prompt", options.prompt)
         if not prompt:
             raise BlankPrompt
-        negative = _check_text("negative", options.negative or "")
+        negative = check_text("negative", options.negative or "")
         width, height = _find_size(options.size, card)
         baseline = self.anatomy if options.anatomy else ""
         return GenerationRequest(
@@ -113,7 +122,7 @@ class PresetBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             sampler=_find_sampler(options.sampler, card),
             seed=_parse_seed(options.seed, rng),
             num_images_per_prompt=int(_check_range("images", options.images, 1, 4, 1)),
-            labels={"Preset": preset.name},
+            labels={"Preset": preset.label or preset.name},
         )
 
 
@@ -127,7 +136,12 @@ def find_sizes(text: str, card: ModelCard) -> dict[str, tuple[int, int]]:
     }
 
 
-def _check_text(option: str, text: str) -> str:
+def check_text(option: str, text: str) -> str:
+    """Tidy up the spaces of what somebody typed; empty where nothing can be seen.
+
+    Raises:
+        TextTooLong | ControlCharacters: it cannot be used; the option's name is in the answer.
+    """
     if len(text) > MAX_TEXT:
         raise TextTooLong(option=option, length=len(text), limit=MAX_TEXT)
     if any(_is_forbidden(char) for char in text):

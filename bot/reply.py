@@ -45,6 +45,8 @@ class GenerationResult:
     images: Sequence[Image]
     card: ModelCard
     seconds: float
+    channel_id: int | None = None
+    """Where the server's admins want pictures to be shown; None is where they were asked for."""
 
 
 class Undeliverable(Exception):

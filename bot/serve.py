@@ -8,7 +8,7 @@ import os
 import signal
 from contextlib import suppress
 
-from bot.app import JOB_GRACE_SECONDS, open_service
+from bot.app import JOB_GRACE_SECONDS, open_services
 from bot.client import TrinArtBot, run_bot, use_endpoints
 from bot.settings import Settings
 
@@ -28,13 +28,14 @@ async def serve(settings: Settings, token: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
-    async with open_service(settings) as service:
-        bot = TrinArtBot(service, settings)
+    async with open_services(settings) as services:
+        service = services.generation
+        bot = TrinArtBot(services, settings)
         serving = asyncio.create_task(run_bot(bot, token))
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping: no new jobs; running ones have %d s", JOB_GRACE_SECONDS)
-            await service.drain(grace=JOB_GRACE_SECONDS)
+            await service.runs.drain(grace=JOB_GRACE_SECONDS)
             await bot.close()
             with suppress(asyncio.CancelledError):
                 serving.cancel()

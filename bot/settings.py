@@ -9,6 +9,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import OperatorError
+from bot.quotas import HostRules, Quota, Rate
+from bot.shards import Shards
 
 
 class Settings(BaseSettings):
@@ -50,6 +52,23 @@ class Settings(BaseSettings):
     step_timeout: int = Field(
         default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
     )
+    default_quota: str = Field(
+        default="unlimited", description="what a member may draw where the server's admins set nothing"
+    )
+    member_cap: str = Field(default="unlimited", description="what one person may draw over all servers")
+    server_cap: str = Field(
+        default="unlimited", description="what the members of one server may draw together"
+    )
+    rate: str = Field(default="10/min", description="requests of one person: a number per s, min or h")
+    concurrent_jobs: int = Field(
+        default=5, ge=1, le=1000, description="requests of one person that may wait or run at a time"
+    )
+    retention_days: int = Field(
+        default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
+    )
+    shards: str = Field(
+        default="", description="this process's shards and the number of all, such as 0,1/4; empty for all"
+    )
     guild_id: int | None = Field(default=None, ge=1, description="sync commands to this server at once")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="least level logged"
@@ -61,6 +80,32 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("default_quota", "member_cap", "server_cap")
+    @classmethod
+    def _quota(cls, value: str) -> str:
+        return str(Quota.parse(value))
+
+    @field_validator("shards")
+    @classmethod
+    def _shards(cls, value: str) -> str:
+        return str(Shards.parse(value))
+
+    @field_validator("rate")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        return str(Rate.parse(value))
+
+    @property
+    def host_rules(self) -> HostRules:
+        """The limits that no server can loosen, and the default where it sets none."""
+        return HostRules(
+            default_quota=Quota.parse(self.default_quota),
+            member_cap=Quota.parse(self.member_cap),
+            server_cap=Quota.parse(self.server_cap),
+            rate=Rate.parse(self.rate),
+            concurrent_jobs=self.concurrent_jobs,
+        )
 
     @property
     def resolved_database_url(self) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import discord
 from discord.utils import escape_markdown, escape_mentions
 
+from bot.errors import pictures, window_text
 from bot.i18n import Translate
+from bot.jobs import Job
 from bot.pictures import Upload
 from bot.reply import GenerationResult, JobProgress
 
@@ -33,8 +35,7 @@ def progress_text(progress: JobProgress, t: Translate) -> str:
         return t("⏳ Waiting: number {position} in the queue", position=progress.position)
     if progress.step == 0:
         return t("⏳ Starting …")
-    filled = BAR_LENGTH * progress.step // progress.steps
-    bar = "▰" * filled + "▱" * (BAR_LENGTH - filled)
+    bar = bar_of(progress.step, progress.steps)
     if time:
         return t(
             "🎨 {bar} step {step} of {steps}, about {time} left",
@@ -44,6 +45,41 @@ def progress_text(progress: JobProgress, t: Translate) -> str:
             time=time,
         )
     return t("🎨 {bar} step {step} of {steps}", bar=bar, step=progress.step, steps=progress.steps)
+
+
+def bar_of(done: int, of: int) -> str:
+    """A bar of text; what is left of nothing is an empty one."""
+    filled = BAR_LENGTH * max(min(done, of), 0) // of if of else 0
+    return "▰" * filled + "▱" * (BAR_LENGTH - filled)
+
+
+def with_cost(progress: str, job: Job, t: Translate) -> str:
+    """Progress, and under it what the pictures cost and leave."""
+    return f"{progress}\n-# {cost_text(job, t)}"
+
+
+def cost_text(job: Job, t: Translate) -> str:
+    """What a job costs; and what it leaves, where there is a limit."""
+    if job.left is None:
+        return t("costs {cost}", cost=pictures(job.cost))
+    return t(
+        "costs {cost}, {left} left {window}",
+        cost=pictures(job.cost),
+        left=pictures(job.left.amount),
+        window=window_text(job.left.window, t),
+    )
+
+
+def final_cost(job: Job, t: Translate) -> str:
+    """`cost_text` where a heading says already that it is the cost."""
+    if job.left is None:
+        return pictures(job.cost)
+    return t(
+        "{cost}, {left} left {window}",
+        cost=pictures(job.cost),
+        left=pictures(job.left.amount),
+        window=window_text(job.left.window, t),
+    )
 
 
 def about(seconds: float | None, t: Translate) -> str:
@@ -78,10 +114,16 @@ def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
         t("Size"): size,
         t("Model"): f"{plain(card.name)} `{card.hash}`",
         t("Time"): t("{seconds} s", seconds=f"{result.seconds:.1f}"),
+        t("Cost"): final_cost(result.job, t),
     }
     for name, value in fields.items():
         embed.add_field(name=name, value=value or "—", inline=True)
-    return embed
+    return embed.set_footer(text=job_mark(result.job))
+
+
+def job_mark(job: Job) -> str:
+    """What stands below the pictures of a job: the bot knows its own answers again by it."""
+    return f"trinart:{job.id[:12]}"
 
 
 def alt_text(result: GenerationResult, t: Translate) -> str:

@@ -11,6 +11,8 @@ import io
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,12 +22,11 @@ import discord
 from bot.client import TrinArtBot
 from bot.errors import MemberError
 from bot.i18n import translator
-from bot.jobs import Job
+from bot.jobs import Job, utc_now
 from bot.pictures import Upload, pack_uploads
 from bot.reply import GenerationResult, JobProgress, Undeliverable
 from cogs.cancel import CancelView
-from cogs.render import MAX_CONTENT, clip, files, progress_text, settings_embed
-from engine.protocol import Image
+from cogs.render import MAX_CONTENT, clip, files, job_mark, progress_text, settings_embed, with_cost
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,11 @@ TOKEN_GONE = {50027, 10015, 10062}
 """Codes for a webhook token that is expired or unknown."""
 MESSAGE_GONE = 10008
 TOO_LARGE, TOO_MANY_REQUESTS, SERVER_ERROR = 413, 429, 500
+
+NONCE_LENGTH = 25
+HISTORY_LIMIT = 200
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far this machine's clock may be from Discord's."""
 
 SMALLEST_LIMIT = 16 * 1024
 FORM_OVERHEAD = 16 * 1024
@@ -87,7 +93,7 @@ class DiscordReply:
             preview = self._progress.preview
             try:
                 await self._edit_original(
-                    content=progress_text(self._progress, self._t),
+                    content=with_cost(progress_text(self._progress, self._t), self._job, self._t),
                     view=CancelView(self._job.id, self._t),
                     attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
                 )
@@ -128,12 +134,10 @@ class DiscordReply:
         """
         await self._stop_progress()
         limit = self._job.origin.attachment_size_limit
-        messages = await asyncio.to_thread(pack_uploads, result.images, usable(limit))
-        sent = 0
-        while sent < len(messages):
+        while True:
+            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(limit))
             try:
-                await self._persist(partial(self._send, result, messages[sent], is_first=sent == 0))
-                sent += 1
+                return await self._persist(partial(self._send, result, uploads))
             except discord.HTTPException as error:
                 if error.code == MESSAGE_GONE:
                     log.info("job %s: its message was deleted; nothing is delivered", self._job.id)
@@ -141,8 +145,6 @@ class DiscordReply:
                 if error.status != TOO_LARGE or limit < SMALLEST_LIMIT:
                     raise Undeliverable(str(error), permanent=True) from error
                 limit //= 2
-                images = [image for message in messages[sent:] for image in self._images_of(result, message)]
-                messages[sent:] = await asyncio.to_thread(pack_uploads, images, usable(limit))
 
     async def _persist(self, send: Callable[[], Awaitable[None]]) -> None:
         """Send, and send again while Discord is away or busy; what it refuses is raised at once.
@@ -169,48 +171,103 @@ class DiscordReply:
             await asyncio.sleep(2.0**attempt / 2)
         raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts", permanent=False)
 
-    @staticmethod
-    def _images_of(result: GenerationResult, message: list[Upload]) -> list[Image]:
-        seeds = {upload.seed for upload in message}
-        return [image for image in result.images if image.seed in seeds]
+    async def _send(self, result: GenerationResult, uploads: list[Upload]) -> None:
+        embeds = [settings_embed(result, self._t)]
+        if await self._send_to_result_channel(result, uploads, embeds):
+            return
+        if self._webhook is not None:
+            try:
+                # However often it is done: an edit leaves one message with these pictures.
+                await self._edit_original(
+                    content=None, embeds=embeds, attachments=files(result, uploads, self._t), view=None
+                )
+                return
+            except discord.HTTPException as error:
+                if error.code not in TOKEN_GONE:
+                    raise
+                # The 15 minutes are over.
+                self._webhook = None
+        await self._send_without_token(result, uploads, embeds)
 
-    async def _send(self, result: GenerationResult, uploads: list[Upload], *, is_first: bool) -> None:
-        attachments = files(result, uploads, self._t)
-        embeds = [settings_embed(result, self._t)] if is_first else []
+    async def _send_to_result_channel(
+        self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
+    ) -> bool:
+        """Where the server's admins want pictures; False if there is no such place to write in."""
+        if result.channel_id in (None, self._job.origin.channel_id):
+            return False
+        channel = self._bot.get_partial_messageable(result.channel_id)
+        text = self._t("<@{user_id}> your picture is ready.", user_id=self._job.origin.user_id)
         try:
-            if self._webhook is None:
-                await self._send_without_token(attachments, embeds)
-            elif is_first:
-                await self._edit_original(content=None, embeds=embeds, attachments=attachments, view=None)
-            else:
-                await self._webhook.send(files=attachments, allowed_mentions=discord.AllowedMentions.none())
-        except discord.HTTPException as error:
-            if error.code not in TOKEN_GONE:
-                raise
-            # The 15 minutes are over.
-            self._webhook = None
-            await self._send_without_token(files(result, uploads, self._t), embeds)
+            await self._send_once(channel, text, result, uploads, embeds)
+        except (discord.Forbidden, discord.NotFound) as error:
+            log.warning("job %s: not in the result channel: %s", self._job.id, error)
+            return False
+        where = self._t("Your picture is in {channel}.", channel=channel.mention)
+        with suppress(discord.HTTPException):
+            await self._edit_original(content=where, view=None, attachments=[])
+        return True
 
-    async def _send_without_token(self, attachments: list[discord.File], embeds: list[discord.Embed]) -> None:
+    async def _send_without_token(
+        self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
+    ) -> None:
         """To the channel, or by direct message where the bot cannot write."""
         origin = self._job.origin
         assert origin.channel_id is not None
         assert origin.user_id is not None
-        text = self._t("<@{user_id}> your picture is ready.", user_id=origin.user_id)
-        none = discord.AllowedMentions.none()
         channel = self._bot.get_partial_messageable(origin.channel_id)
+        if await self._was_answered(channel):
+            return
+        text = self._t("<@{user_id}> your picture is ready.", user_id=origin.user_id)
         if not self._progress_removed:
             # The old message would show its bar and button for ever.
             self._progress_removed = True
             with suppress(discord.HTTPException):
                 await self._edit_original(content=text, view=None, attachments=[])
         try:
-            await channel.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
+            await self._send_once(channel, text, result, uploads, embeds)
         except (discord.Forbidden, discord.NotFound):
-            for file in attachments:
-                file.reset()
             user = await self._bot.fetch_user(origin.user_id)
-            await user.send(text, files=attachments, embeds=embeds, allowed_mentions=none)
+            await self._send_once(user.dm_channel or await user.create_dm(), text, result, uploads, embeds)
+
+    async def _was_answered(self, channel: discord.PartialMessageable) -> bool:
+        """Whether an earlier attempt, whose success was not recorded, put the pictures into the answer."""
+        if self._job.delivery_begun_at is None or self._job.origin.message_id is None:
+            return False
+        try:
+            message = await channel.fetch_message(self._job.origin.message_id)
+        except discord.HTTPException:
+            return False  # where the bot may not read, it cannot have written without the token either
+        return self._is_marked(message)
+
+    async def _send_once(
+        self,
+        channel: discord.PartialMessageable | discord.DMChannel,
+        text: str,
+        result: GenerationResult,
+        uploads: list[Upload],
+        embeds: list[discord.Embed],
+    ) -> None:
+        """Send a new message, unless an attempt whose success was not heard of has sent it."""
+        if self._job.delivery_begun_at is not None:
+            since = self._job.delivery_begun_at - CLOCKS_DIFFER
+            with suppress(discord.Forbidden):
+                async for message in channel.history(after=since, limit=HISTORY_LIMIT):
+                    if self._is_marked(message):
+                        return
+        self._job = replace(self._job, delivery_begun_at=self._job.delivery_begun_at or utc_now())
+        await channel.send(
+            text,
+            files=files(result, uploads, self._t),
+            embeds=embeds,
+            # Discord itself takes a nonce only once within some minutes.
+            nonce=self._job.id[:NONCE_LENGTH],
+            allowed_mentions=discord.AllowedMentions.none(),
+        )
+
+    def _is_marked(self, message: discord.Message) -> bool:
+        """Whether a message is the answer to this job: the bot's own, with the job's mark below it."""
+        mine = self._bot.user is not None and message.author.id == self._bot.user.id
+        return mine and any(job_mark(self._job) in (embed.footer.text or "") for embed in message.embeds)
 
     async def _say(self, text: str) -> None:
         """Put a text where the progress was."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from functools import partial
 
 import aiohttp
 import discord
@@ -15,6 +17,7 @@ from bot.errors import MemberError
 from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
+from cogs.asker import asker_of, limits_channel_id, role_ids
 from cogs.cancel import CancelButton
 from cogs.render import refusal
 from cogs.reply import DiscordReply
@@ -39,9 +42,8 @@ class TrinArt(commands.Cog):
     @commands.Cog.listener()
     async def on_commands_synced(self) -> None:
         """Take up the jobs that an earlier process left."""
-        for job in await self.bot.service.unfinished():
-            if job.origin.application_id is not None:
-                self.bot.service.start(job, DiscordReply(self.bot, job))
+        self.bot.service.reply_to = partial(DiscordReply, self.bot)
+        await self.bot.service.take_up()
 
     # The numbers have no declared minimum and maximum: Discord would refuse them in its own words, where
     # ours say what to change and give the prompt back.
@@ -103,17 +105,20 @@ class TrinArt(commands.Cog):
             images=images,
             anatomy=anatomy,
         )
-        with self.bot.service.taking():
+        with self.bot.service.runs.taking():
             await self._take(interaction, options)
 
     async def _take(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
         service = self.bot.service
         try:
             request = await service.resolve(options, guild_id=interaction.guild_id)
+            await service.check(request, asker_of(interaction), interaction.id)
             origin = await _defer(interaction)
             if origin is None:
                 return
-            job = await service.accept(request, origin)
+            # What everybody reads is in the server's language, if its admins chose one.
+            language = await self.bot.services.administration.language(interaction.guild_id)
+            job = await service.accept(request, replace(origin, locale=language or origin.locale))
         except DuplicateInteraction:
             return
         except MemberError as error:
@@ -127,13 +132,17 @@ class TrinArt(commands.Cog):
     async def complete_preset(
         self, interaction: discord.Interaction[TrinArtBot], current: str
     ) -> list[Choice[str]]:
-        """Names of presets with what they do."""
+        """Names of presets with what they do, the server's own after the others."""
         language = interaction.locale.value.partition("-")[0]
+        book = await self.bot.service.presets_in(interaction.guild_id)
         return [
             _choice(
-                f"{preset.name} — {preset.description.get(language, preset.description['en'])}", preset.name
+                " — ".join(
+                    filter(None, (preset.name, preset.description.get(language, preset.description["en"])))
+                ),
+                preset.name,
             )
-            for preset in self.bot.service.presets.search(current)
+            for preset in book.search(current)
         ][:MAX_CHOICES]
 
     @trinart.autocomplete("size")
@@ -189,6 +198,8 @@ async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
         message_id=message_id or (await interaction.original_response()).id,
         locale=interaction.locale.value,
         attachment_size_limit=interaction.filesize_limit,
+        limits_channel_id=limits_channel_id(interaction),
+        role_ids=role_ids(interaction),
     )
 
 

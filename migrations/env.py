@@ -1,4 +1,4 @@
-"""Run by Alembic inside the connection that `bot.database.session` opened."""
+"""Run by Alembic inside the transaction that `bot.database.session` began, and ends."""
 
 from __future__ import annotations
 

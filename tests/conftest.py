@@ -1,12 +1,46 @@
-"""For every test: the processes that it starts find the tests' own modules, and hear Ctrl-C."""
+"""For every test: the processes that it starts find the tests' own modules, and hear Ctrl-C.
+
+For those that ask: a database of each kind.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+
+import pytest
+
+from tests.fixtures.postgres import PostgresServer, running_server
 
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 
 # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of this test process's own, started for the first test that needs it."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """An empty PostgreSQL database."""
+    async with postgres_server.new_database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An SQLite database that is not there yet, nor its folder."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'data' / 'trinart.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Run the test once with each kind of database."""
+    return request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param])

@@ -13,16 +13,28 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
     Text,
     TypeDecorator,
+    UniqueConstraint,
+    text,
 )
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 JOB_STATES = ("queued", "running", "succeeded", "refused", "failed", "cancelled", "delivered")
+ENTRY_KINDS = ("reserve", "settle", "refund", "grant", "expire", "reset")
+QUOTA_SCOPES = ("default", "member", "role", "channel", "server")
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the type is exactly INTEGER."""
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ('" + "', '".join(values) + "')", name=column)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -59,8 +71,16 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        CheckConstraint("state IN ('" + "', '".join(JOB_STATES) + "')", name="state"),
+        _one_of("state", JOB_STATES),
         Index("ix_jobs_state_created_at", "state", "created_at"),
+        Index("ix_jobs_guild_id_created_at", "guild_id", "created_at"),
+        Index(
+            "ix_jobs_live",
+            "user_id",
+            "guild_id",
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
         Index("ix_jobs_user_id_created_at", "user_id", "created_at"),
     )
 
@@ -68,8 +88,16 @@ class JobRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     request: Mapped[bytes] = mapped_column(LargeBinary)
     """The GenerationRequest as msgpack."""
+    cost: Mapped[int] = mapped_column(BigInteger)
+    """In thousandths of a 512x512 picture of 30 steps."""
+    preset: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivery_begun_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the first attempt to deliver began: from then on the pictures may be with the member."""
+    undelivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When Discord first took the pictures nowhere; they are kept for a day from then."""
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error_code: Mapped[str | None] = mapped_column(String(64))
     seconds: Mapped[float | None]
@@ -110,6 +138,80 @@ class ImageRow(Base):
     job: Mapped[JobRow] = relationship(back_populates="images")
 
 
+class LedgerEntryRow(Base):
+    """One change of what somebody may still draw. Rows are only ever added: triggers see to it.
+
+    `amount` is in thousandths of a picture: negative where allowance is taken, positive where it comes back.
+    `effective_at` says in which window it counts: the entries of a job count when the job was reserved. What
+    a grant gives, pays or loses has its id in `grant_id`; the rest has 0 and counts for the member's quota.
+    Ids of Discord are 0 where there is none: `guild_id` in direct messages.
+    """
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = (
+        _one_of("kind", ENTRY_KINDS),
+        Index("ix_ledger_entries_member", "user_id", "guild_id", "effective_at", "grant_id", "amount"),
+        Index("ix_ledger_entries_guild", "guild_id", "effective_at", "kind", "amount"),
+        Index("ix_ledger_entries_channel", "channel_id", "effective_at", "kind", "amount"),
+        Index("ix_ledger_entries_grant_id", "grant_id", "amount"),
+        Index("ix_ledger_entries_job_id", "job_id"),
+        # A job is reserved once and closed once, whatever happens in between.
+        Index(
+            "uq_ledger_entries_reserved",
+            "job_id",
+            "grant_id",
+            unique=True,
+            sqlite_where=text("kind = 'reserve'"),
+            postgresql_where=text("kind = 'reserve'"),
+        ),
+        Index(
+            "uq_ledger_entries_closed",
+            "job_id",
+            "grant_id",
+            unique=True,
+            sqlite_where=text("kind IN ('settle', 'refund')"),
+            postgresql_where=text("kind IN ('settle', 'refund')"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    job_id: Mapped[str | None] = mapped_column(String(32))
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    channel_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    grant_id: Mapped[int] = mapped_column(BigInteger)
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    """Who caused it; 0 for the bot itself."""
+    reason: Mapped[str] = mapped_column(String(512))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    effective_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class GrantRow(Base):
+    """Pictures that an admin gave a member beside the quota. How much is left of it is in the ledger."""
+
+    __tablename__ = "grants"
+    __table_args__ = (Index("ix_grants_user_id_guild_id", "user_id", "guild_id"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RateBucketRow(Base):
+    """A member's token bucket in one server, or with guild 0 the host's own over all servers."""
+
+    __tablename__ = "rate_buckets"
+
+    guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    full_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the bucket will be full again."""
+
+
 class GuildSettingsRow(Base):
     """What a server's admins chose; a server without a row has the defaults."""
 
@@ -117,4 +219,96 @@ class GuildSettingsRow(Base):
 
     guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     default_preset: Mapped[str | None] = mapped_column(String(64))
+    enabled: Mapped[bool] = mapped_column(default=True)
+    suspended: Mapped[bool] = mapped_column(default=False)
+    """Switched off by the host."""
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    language: Mapped[str | None] = mapped_column(String(16))
+    """None: each member's own."""
+    result_channel_id: Mapped[int | None] = mapped_column(BigInteger)
+    allowed_channels: Mapped[list[int]] = mapped_column(JSON, default=list)
+    """Empty: all."""
+    exempt_roles: Mapped[list[int]] = mapped_column(JSON, default=list)
+    rate_count: Mapped[int | None]
+    rate_seconds: Mapped[int | None]
+    concurrent_jobs: Mapped[int | None]
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class QuotaRow(Base):
+    """How much a member, a role, a channel or a server may draw in a window."""
+
+    __tablename__ = "quotas"
+    __table_args__ = (_one_of("scope", QUOTA_SCOPES),)
+
+    guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    scope: Mapped[str] = mapped_column(String(16), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """A member, role or channel; 0 for the server and for the default of its members."""
+    amount: Mapped[int | None] = mapped_column(BigInteger)
+    """In thousandths of a picture; None is unlimited."""
+    window: Mapped[str] = mapped_column(String(16))
+
+
+class BlockRow(Base):
+    """A member who may not draw in a server, or with guild 0 nowhere."""
+
+    __tablename__ = "blocks"
+
+    guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """None: until it is lifted."""
+    reason: Mapped[str] = mapped_column(String(512))
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RefusalRow(Base):
+    """A request that a limit refused: who runs into what, for the admins."""
+
+    __tablename__ = "refusals"
+    __table_args__ = (Index("ix_refusals_guild_id_created_at", "guild_id", "created_at"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    code: Mapped[str] = mapped_column(String(64))
+
+
+class AuditRow(Base):
+    """Who changed what in a server, with the values before and after. Rows are only ever added."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_guild_id_id", "guild_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    action: Mapped[str] = mapped_column(String(64))
+    target: Mapped[str] = mapped_column(String(128))
+    before: Mapped[Any | None] = mapped_column(JSON)
+    after: Mapped[Any | None] = mapped_column(JSON)
+
+
+class PresetRow(Base):
+    """One version of a server's own preset. A change adds one, so that old pictures can be made again."""
+
+    __tablename__ = "presets"
+    __table_args__ = (UniqueConstraint("guild_id", "key", "version"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
+    guild_id: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(String(64))
+    """The name, case-folded."""
+    version: Mapped[int]
+    name: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str] = mapped_column(String(100))
+    prompt: Mapped[str] = mapped_column(Text)
+    negative: Mapped[str] = mapped_column(Text)
+    deleted: Mapped[bool]
+    """Whether this version says that the preset is gone."""
+    actor_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 
 import migrations
+from bot.database import sqlite
+from bot.database.sqlite import NoDatabase
 from bot.errors import OperatorError
 
-log = logging.getLogger(__name__)
-
-BUSY_SECONDS = 5.0
-"""How long SQLite waits for another writer before it says that the database is locked."""
-
+__all__ = ["Database", "NoDatabase", "current_revision", "head_revision", "is_known", "reason_of"]
 
 URL_FORMS = "sqlite+aiosqlite:///path/to/file.db or postgresql+asyncpg://user:password@host/name"
 
+URL_VARIABLE = "TRINART_DATABASE_URL"
 
-class NoDatabase(OperatorError):
-    """There is no database yet, and what was asked for does not make one."""
+EXCLUSIVE_KEY = int.from_bytes(b"trinart")
+"""Of PostgreSQL's advisory lock: whoever migrates or copies holds it."""
+
+T = TypeVar("T")
 
 
 class Database:
@@ -41,18 +39,27 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
-        is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite = sqlite.is_sqlite(self.url)
         self._engine = create_async_engine(
-            self.url, connect_args={"timeout": BUSY_SECONDS} if is_sqlite else {}, pool_pre_ping=not is_sqlite
+            self.url,
+            connect_args={"timeout": sqlite.BUSY_SECONDS} if self.is_sqlite else {},
+            pool_pre_ping=not self.is_sqlite,
         )
-        if is_sqlite:
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        if self.is_sqlite:
+            sqlite.prepare_engine(self._engine.sync_engine)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        # The same connections, but their transactions begin with the write lock where there is one.
+        self._writing_engine = self._engine.execution_options(**{sqlite.WRITES: True})
+        self._writing_sessions = async_sessionmaker(self._writing_engine, expire_on_commit=False)
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, *, upgrade: bool = True) -> AsyncGenerator[Database]:
+    async def connect(
+        cls, url: str, *, upgrade: bool = True, named: str = URL_VARIABLE
+    ) -> AsyncGenerator[Database]:
         """Open a database, by default made if need be and brought to the newest revision first.
+
+        `named` is what the host knows the URL as.
 
         Raises:
             NoDatabase: there is none, and `upgrade` is not wanted.
@@ -60,10 +67,12 @@ class Database:
         """
         try:
             database = cls(url)
-        except (ArgumentError, InvalidRequestError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise OperatorError(_what_is_wrong_with_the_url(error)) from error
-        if (file := _sqlite_file(database.url)) is not None:
-            _check_sqlite_file(file, create=upgrade)
+        except (
+            ArgumentError, InvalidRequestError, NoSuchModuleError, ModuleNotFoundError, ValueError,
+        ) as error:  # fmt: skip
+            raise OperatorError(_what_is_wrong_with_the_url(error, named)) from error
+        if (file := sqlite.file_of(database.url)) is not None:
+            sqlite.check_file(file, create=upgrade)
         try:
             if upgrade:
                 await database._finish(database.upgrade())
@@ -71,22 +80,33 @@ class Database:
         finally:
             await database._engine.dispose()
 
+    @property
+    def name(self) -> str:
+        """The URL without its secrets."""
+        return repr(self.url.difference_update_query(["password"]))
+
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[AsyncSession]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+        """One transaction to read in: committed when the block ends, rolled back when it raises.
+
+        One that reads and then writes belongs into `write`.
+        """
         async with self._sessions.begin() as session:
             yield session
 
-    async def write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
-        """Run `work` in one transaction, to its end even if the caller is cancelled meanwhile."""
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Run `work` in one transaction, to its end even if the caller is cancelled meanwhile.
 
-        async def transaction() -> None:
-            async with self.session() as session:
-                await work(session)
+        On SQLite it holds the write lock from its beginning, so that what it reads stays true.
+        """
 
-        await self._finish(transaction())
+        async def transaction() -> T:
+            async with self._writing_sessions.begin() as session:
+                return await work(session)
 
-    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        return await self._finish(transaction())
+
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end even if the caller is cancelled meanwhile.
 
         What is cut off in the middle leaves SQLite locked for the rest of the process, and a thread that
@@ -94,21 +114,52 @@ class Database:
         """
         task = asyncio.create_task(work)
         try:
-            await asyncio.shield(task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait([task])
             raise
 
     async def upgrade(self, revision: str = "head") -> None:
-        """Apply migrations. Refuses a database that a newer version of the bot has used."""
-        async with self._connection() as connection:
+        """Apply migrations, all or none. Refuses a database that a newer version of the bot has used.
+
+        Of several processes that do this at once, one migrates; the others wait, and find nothing to do.
+        """
+        if revision == "head" and await self.revision() == head_revision():
+            return
+        async with self.exclusive() as connection:
             await connection.run_sync(_check_not_newer)
             await connection.run_sync(_migrate, command.upgrade, revision)
 
     async def downgrade(self, revision: str) -> None:
         """Take migrations back to `revision`; `base` for all."""
-        async with self._connection() as connection:
+        async with self.exclusive() as connection:
             await connection.run_sync(_migrate, command.downgrade, revision)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction that waits for whoever else migrates or copies, and keeps others from it."""
+        async with self._connection(writes=True) as connection, AsyncExitStack() as stack:
+            if self.is_sqlite:
+                await stack.enter_async_context(sqlite.migrating(connection))
+            await stack.enter_async_context(connection.begin())
+            if not self.is_sqlite:
+                patience = f"{sqlite.MIGRATION_SECONDS:.0f}s"
+                await connection.execute(select(func.set_config("lock_timeout", patience, True)))
+                await connection.execute(select(func.pg_advisory_xact_lock(EXCLUSIVE_KEY)))
+            yield connection
+            if self.is_sqlite:
+                await connection.run_sync(sqlite.find_orphans)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction to read in that sees nothing of what others commit meanwhile."""
+        async with self._connection() as connection:
+            if not self.is_sqlite:
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            async with connection.begin():
+                yield connection
 
     async def check(self) -> None:
         """Raise alembic's `AutogenerateDiffsDetected` if the tables differ from the models."""
@@ -118,63 +169,48 @@ class Database:
     async def revision(self) -> str | None:
         """The revision the database is at, None before the first migration."""
         async with self._connection() as connection:
-            return await connection.run_sync(_current_revision)
+            return await connection.run_sync(current_revision)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection for migrations; the host hears in one sentence why there is none."""
-        try:
-            async with self._engine.connect() as connection:
+    async def _connection(self, *, writes: bool = False) -> AsyncGenerator[AsyncConnection]:
+        """A connection outside of sessions; the host hears in one sentence why there is none."""
+        engine = self._writing_engine if writes else self._engine
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(engine.connect())
+            except Exception as error:  # asyncpg's own reach us as they are, such as a wrong password
+                raise self._unusable(error) from error
+            try:
                 yield connection
-        except CommandError as error:
-            raise OperatorError(f"The database cannot be moved to that revision: {error}.") from error
-        except (OSError, DBAPIError) as error:
-            reason = getattr(error, "orig", None) or error
-            # Not the code for a mistake in the settings: a server may come up a minute later.
-            raise OperatorError(
-                f"The database {self.url!r} cannot be used: {reason}.", exit_code=1
-            ) from error
+            except CommandError as error:
+                raise OperatorError(f"The database cannot be moved to that revision: {error}.") from error
+            except (OSError, DBAPIError) as error:
+                raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> OperatorError:
+        # Not the code for a mistake in the settings: a server may come up a minute later.
+        return OperatorError(f"The database {self.name} cannot be used: {reason_of(error)}.", exit_code=1)
 
 
-def _what_is_wrong_with_the_url(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What the database said, without the statement and the members' values that SQLAlchemy adds."""
+    said: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        said = error.orig.__cause__ or error.orig  # asyncpg's own words are behind an adapter's
+    lines = str(said).splitlines() or [type(said).__name__]
+    return lines[0].rstrip(".")
+
+
+def _what_is_wrong_with_the_url(error: Exception, named: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "asyncpg":
         return (
-            "TRINART_DATABASE_URL names PostgreSQL, whose driver is not installed: "
+            f"{named} names PostgreSQL, whose driver is not installed: "
             "run pip install 'trinart-bot[postgres]'; the URL is postgresql+asyncpg://user:password@host/name."
         )
-    reason = str(error).rstrip(".")
-    return f"TRINART_DATABASE_URL cannot be used: it must look like {URL_FORMS} ({reason})."
-
-
-def _sqlite_file(url: URL) -> Path | None:
-    """The file of an SQLite database; None for a server, and for a database in memory or under a URI."""
-    name = url.database or ":memory:"
-    if url.get_backend_name() != "sqlite" or name == ":memory:" or name.startswith("file:"):
-        return None
-    return Path(name)
-
-
-def _check_sqlite_file(file: Path, *, create: bool) -> None:
-    """Open the file before SQLite does, and make it, with its folder, if it is missing.
-
-    Only the bot's own user may read what is made here: with the tokens in it anybody could answer in the
-    bot's name. SQLite gives its `-wal` and `-shm` the same mode. A connection that aiosqlite cannot open
-    also leaves a thread behind that ends with a traceback, so the reason has to be found before.
-    """
-    try:
-        if create:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
-    except OSError as error:
-        if not create and isinstance(error, FileNotFoundError):
-            raise NoDatabase(
-                f"There is no database at {file} yet: trinart run or trinart db upgrade makes it."
-            ) from error
-        raise OperatorError(
-            f"The database {file} cannot be opened: {error.strerror}. "
-            "Let TRINART_DATA_DIR or TRINART_DATABASE_URL name a place that this user can write.",
-            exit_code=1,
-        ) from error
+    # Of a password with an @ in it, a part is taken for the port, and would be in the reason.
+    is_port = type(error) is ValueError
+    reason = "what should be its port is no number" if is_port else str(error).rstrip(".")
+    return f"{named} cannot be used: it must look like {URL_FORMS} ({reason})."
 
 
 def head_revision() -> str | None:
@@ -189,7 +225,8 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _current_revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """The revision of the database behind a connection."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -200,8 +237,7 @@ def is_known(revision: str | None) -> bool:
 
 
 def _check_not_newer(connection: Connection) -> None:
-    current = _current_revision(connection)
-    connection.rollback()
+    current = current_revision(connection)
     if not is_known(current):
         raise OperatorError(
             f"The database is at revision {current}, which this version of the bot does not know: "
@@ -211,13 +247,3 @@ def _check_not_newer(connection: Connection) -> None:
 
 def _migrate(connection: Connection, action: Any, revision: str) -> None:
     action(_config(connection), revision)
-    connection.commit()
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # An accepted job must survive a power cut, so every commit reaches the disk.
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.close()

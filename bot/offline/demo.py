@@ -79,7 +79,7 @@ async def _ask(world: World, console: Console) -> list[InteractionResult]:
             await member.slash(world.channel, "trinart", **options)
             for member, options in zip(world.members, COMMANDS, strict=True)
         ]
-        await world.service.idle()
+        await world.service.runs.idle()
         await world.env.settle()
     return results
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle
 
-from bot.app import open_service
+from bot.app import open_services
 from bot.client import TrinArtBot
 from bot.errors import OperatorError
 from bot.generation import GenerationService
@@ -51,14 +51,21 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
             discord_token=None,
             discord_api_url="",
             discord_gateway_url="",
+            default_quota="unlimited",
+            member_cap="unlimited",
+            server_cap="unlimited",
         )
-        async with open_service(settings) as service:
+        async with open_services(settings) as services:
+            service = services.generation
             with console.status("Starting the engine: loading torch and the demo model …"):
                 status = await service.engine.wait_settled()
             if isinstance(status, EngineUnavailable):
                 raise OperatorError(status.reason, exit_code=1)
             async with simcord.run(
-                TrinArtBot(service, settings), settle_timeout=SETTLE_SECONDS, check_errors=False
+                TrinArtBot(services, settings),
+                settle_timeout=SETTLE_SECONDS,
+                check_errors=False,
+                shard_count=1,
             ) as env:
                 env.backend.bot_user.name = "TrinArt bot"
                 guild = env.create_guild("TrinArt")
@@ -68,4 +75,4 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
                 ]
                 await env.settle()
                 yield World(env, service, channel, members)
-                await service.idle()
+                await service.runs.idle()

@@ -27,7 +27,7 @@ from simcord.actors import MemberActor
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from bot.app import open_service
+from bot.app import open_services
 from bot.client import TrinArtBot
 from bot.database.models import JobRow
 from bot.database.session import Database
@@ -74,7 +74,7 @@ class World:
     async def finish(self) -> None:
         """Wait until every job has come to its end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.service.idle()
+            await self.service.runs.idle()
         await self.env.settle()
 
     async def draw(self, **options: Any) -> simcord.ResponseMessage:
@@ -123,13 +123,14 @@ async def open_world(
     settings = settings_for(data_dir, model=make_model(data_dir / "studio") if model is None else model)
     settings = settings.model_copy(update=changes)
     async with (
-        open_service(settings, worker_module=worker_module) as service,
+        open_services(settings, worker_module=worker_module) as services,
         Database.connect(settings.resolved_database_url, upgrade=False) as database,
     ):
+        service = services.generation
         if wait_for_engine:
             await service.engine.wait_settled()
-        bot = TrinArtBot(service, settings)
-        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS)
+        bot = TrinArtBot(services, settings)
+        env = after.env if after else simcord.Env(bot, settle_timeout=PATIENCE_SECONDS, shard_count=1)
         env.bot = bot
         await env.start()
         try:
@@ -164,6 +165,9 @@ def settings_for(data_dir: Path, *, model: Path | str) -> Settings:
         discord_token=None,
         discord_api_url="",
         discord_gateway_url="",
+        # A test asks as fast as it can; those about the limits set their own.
+        rate="1000/s",
+        concurrent_jobs=1000,
     )
 
 

@@ -51,7 +51,7 @@ async def test_a_command_becomes_a_picture_in_its_own_message(world: World) -> N
     assert buttons(message) == [], "nothing is left to cancel"
     assert world.channel.last_message is not None
     assert world.channel.last_message.id == message.id, "one message, from thinking to picture"
-    assert progress_edits(world.env, first)[0] == "⏳ Starting …"
+    assert progress_edits(world.env, first)[0] == "⏳ Starting …\n-# costs 0.003"
 
 
 async def test_the_embed_tells_everything_needed_to_draw_it_again(world: World) -> None:
@@ -70,6 +70,7 @@ async def test_the_embed_tells_everything_needed_to_draw_it_again(world: World) 
         "Sampler": "Euler a",
         "Size": "64×64, enlarged ×2 for viewing",
         "Model": "studio `0000000000`",
+        "Cost": "0.003",
     }
 
 
@@ -283,16 +284,13 @@ async def test_pictures_too_large_for_the_server_come_smaller(world: World) -> N
     assert "Seed: 3" in read_parameters(await attachment.read())
 
 
-async def test_pictures_too_large_for_one_message_come_in_several(world: World) -> None:
-    """The settings are with the first, and none of them pings anybody."""
+async def test_pictures_too_large_together_share_the_room_of_one_message(world: World) -> None:
     first = len(world.env.http_requests)
     with interactions_with(attachment_size_limit=1_500_000):
         result = await world.ask(prompt="big noise @everyone", seed="3", images=2)
         message = await world.answer_to(result)
-    [second] = result.followups
-    names = [attachment.filename for part in (message, second) for attachment in part.attachments]
-    assert names == ["trinart-3.webp", "trinart-4.webp"]
-    assert len(message.embeds) == 1
-    assert second.embeds == []
+    assert result.followups == []
+    assert [attachment.filename for attachment in message.attachments] == ["trinart-3.webp", "trinart-4.webp"]
+    assert sum(attachment.size for attachment in message.attachments) <= 1_500_000
     assert all(body["allowed_mentions"] == {"parse": []} for body in sent_messages(world.env, first))
     assert (await world.last_job()).state == "delivered"

@@ -12,6 +12,17 @@ from sqlalchemy import text
 import cogs.reply
 from tests.integration.simcord_world import World, interactions_with, is_japanese, open_world, until
 
+TRIGGER = "CREATE TRIGGER no_start BEFORE UPDATE OF state ON jobs {} WHEN (new.state = 'running') {}"
+NO_START = {
+    True: [TRIGGER.format("", "BEGIN SELECT RAISE(FAIL, 'disk full, as asked'); END")],
+    False: [
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'disk full, as asked'; END $$",
+        TRIGGER.format("FOR EACH ROW", "EXECUTE FUNCTION fail()"),
+    ],
+}
+"""Statements after which no job can become `running`, on SQLite and elsewhere."""
+
 LOCALES = pytest.mark.parametrize("locale", ["en-US", "ja"])
 
 
@@ -25,8 +36,8 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, gate: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "data") as world:
+async def world(tmp_path: Path, gate: Path, database_url: str) -> AsyncIterator[World]:
+    async with open_world(tmp_path / "data", database_url=database_url) as world:
         yield world
 
 
@@ -75,10 +86,9 @@ async def test_a_cancel_that_cannot_be_looked_up_can_be_tried_again(
 
 async def test_a_start_that_cannot_be_recorded_costs_nobody_a_picture(world: World, gate: Path) -> None:
     """The job is drawn while its row cannot be written, and the rest of its life is recorded."""
-    trigger = "CREATE TRIGGER no_start BEFORE UPDATE OF state ON jobs WHEN new.state = 'running' "
     async with world.database.session() as session:
-        await session.execute(text(trigger + "BEGIN SELECT RAISE(FAIL, 'disk full, as asked'); END"))
-        await session.commit()
+        for statement in NO_START[world.database.is_sqlite]:
+            await session.execute(text(statement))
     gate.touch()
     assert (await world.draw(prompt="1girl")).attachments
     assert (await world.last_job()).state == "delivered"

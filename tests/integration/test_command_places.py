@@ -28,11 +28,11 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 @pytest.fixture
 def command(world: World) -> dict[str, Any]:
-    """What the bot registered with Discord: one command."""
+    """What the bot registered with Discord for the pictures."""
     [request] = [entry for entry in world.env.http_requests if entry.method == "PUT"]
     assert request.path.endswith("/commands"), "for all servers"
     assert request.json is not None
-    [command] = request.json
+    [command] = [command for command in request.json if command["name"] == "trinart"]
     return command
 
 

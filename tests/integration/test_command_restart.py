@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simcord
@@ -42,17 +43,17 @@ def data_dir(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def stopped_in_mid_job(
-    data_dir: Path, locale: str = "en-US"
+    data_dir: Path, locale: str = "en-US", **settings: Any
 ) -> AsyncIterator[tuple[World, simcord.InteractionResult]]:
     """A bot that is told to stop after the first step of Mika's slow picture."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cogs.reply, "PROGRESS_SECONDS", 0.0)
-        async with open_world(data_dir) as world:
+        async with open_world(data_dir, **settings) as world:
             with interactions_with(locale=locale):
                 result = await world.ask(prompt="1girl slow", seed="9")
             await until(world.env, lambda: result.response and "▰" in result.response.content)
             yield world, result
-            await world.service.drain(grace=0)
+            await world.service.runs.drain(grace=0)
 
 
 @asynccontextmanager
@@ -76,14 +77,16 @@ def uploads(env: simcord.Env, since: int = 0) -> int:
 # --- stopped in mid-job ---
 
 
-async def test_a_picture_comes_after_a_restart_into_its_own_message(data_dir: Path, gate: Path) -> None:
-    async with stopped_in_mid_job(data_dir) as (before, result):
+async def test_a_picture_comes_after_a_restart_into_its_own_message(
+    data_dir: Path, gate: Path, database_url: str
+) -> None:
+    async with stopped_in_mid_job(data_dir, database_url=database_url) as (before, result):
         assert result.response is not None
         message_id = result.response.id
     assert before.env.http_requests, "the bot is gone; Discord is not"
     gate.touch()
 
-    async with open_world(data_dir, after=before) as world:
+    async with open_world(data_dir, after=before, database_url=database_url) as world:
         message = await world.answer_to(result)
         assert message.id == message_id
         assert [attachment.filename for attachment in message.attachments] == ["trinart-9.png"]
@@ -99,7 +102,7 @@ async def test_a_stopped_job_is_unfinished_in_the_database(data_dir: Path, gate:
     """It keeps what its answer needs: the token and the message."""
     async with stopped_in_mid_job(data_dir) as (world, result):
         await world.env.shutdown()
-        await world.service.drain(grace=0)
+        await world.service.runs.drain(grace=0)
         [row] = await world.jobs()
         assert row.state == "running"
         assert row.interaction_token
@@ -125,7 +128,7 @@ async def test_the_cancel_button_of_before_works_after_a_restart(data_dir: Path,
         assert result.response is not None
         await world.mika.click(result.response, label="Cancel")
         message = await world.answer_to(result)
-        assert message.content == "Cancelled. No picture was drawn."
+        assert message.content == "Cancelled. No picture was drawn. Nothing was charged."
         [row] = await world.jobs()
         assert row.state == "cancelled"
 
@@ -135,7 +138,7 @@ async def test_a_job_can_be_interrupted_again_and_again(data_dir: Path, gate: Pa
         pass
     for _ in range(2):
         async with open_world(data_dir, after=world) as world:
-            await world.service.drain(grace=0)
+            await world.service.runs.drain(grace=0)
     gate.touch()
     async with open_world(data_dir, after=world) as world:
         assert (await world.answer_to(result)).attachments

@@ -31,3 +31,10 @@ async def test_typing_still_works(world: World) -> None:
     suggest = world.mika.autocomplete
     assert await suggest(world.channel, "trinart", "size", "") == []
     assert len(await suggest(world.channel, "trinart", "preset", "")) == 4
+
+
+async def test_what_a_member_may_draw_is_told(world: World) -> None:
+    """What the model's usual settings cost is not known yet: a picture counts as one."""
+    result = await world.mika.slash(world.channel, "quota")
+    assert result.response is not None
+    assert "usual settings costs 1." in (result.response.embeds[0].description or "")

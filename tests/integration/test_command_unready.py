@@ -56,7 +56,7 @@ async def test_without_a_usable_model_members_hear_who_can_repair_it(
 @LOCALES
 async def test_a_bot_that_is_being_stopped_takes_nothing_new(tmp_path: Path, locale: str) -> None:
     async with open_world(tmp_path) as world:
-        await world.service.drain(grace=0)
+        await world.service.runs.drain(grace=0)
         text = await refusal(world, "1girl", locale)
         assert is_japanese(text) == (locale == "ja")
         assert text.endswith(">>> 1girl")

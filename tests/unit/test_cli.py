@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bot.database.session import head_revision
 from bot.pictures import read_parameters
 from tests.fixtures.command_line import TRINART, settings_of, trinart
 
@@ -74,9 +75,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
 
 
 def test_db_commands_move_the_revision(tmp_path: Path) -> None:
-    assert "revision 0001" in trinart("db", "upgrade", cwd=tmp_path).stdout
+    assert f"revision {head_revision()}" in trinart("db", "upgrade", cwd=tmp_path).stdout
     assert "revision base" in trinart("db", "downgrade", "base", cwd=tmp_path).stdout
-    assert "database: base, newest: 0001" in trinart("db", "current", cwd=tmp_path).stdout
+    assert f"database: base, newest: {head_revision()}" in trinart("db", "current", cwd=tmp_path).stdout
 
 
 def test_db_current_says_that_there_is_no_database_and_makes_none(tmp_path: Path) -> None:

@@ -11,13 +11,22 @@ from typing import Any, get_args
 import pytest
 import typer
 from annotated_types import Ge, Le
+from discord.app_commands import Command, Group
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
+from bot.admin_members import MAX_BLOCK_HOURS, MAX_GRANT_DAYS
+from bot.admin_reports import MAX_EXPORT_DAYS, MAX_USAGE_DAYS
+from bot.admin_rules import MAX_JOBS
 from bot.cli import app
 from bot.i18n import translator
 from bot.presets import MAX_SEED, MAX_TEXT, SAMPLERS, PresetBook
+from bot.quotas import MAX_AMOUNT, PICTURE
 from bot.settings import Settings
+from cogs.admin import USAGE_DAYS, AdminGroup
+from cogs.admin_quota import EXPORT_DAYS
+from cogs.admin_render import WINDOW_NAMES
+from cogs.host import MAX_ANNOUNCEMENT, HostGroup
 from cogs.trinart import TrinArt
 from engine.models import DEMO_FOLDER, SD1_SIZES, read_model
 from engine.protocol import ModelCard
@@ -104,6 +113,11 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "log_level": "DEBUG",
         "compile": "off",
         "dtype": "float16",
+        "default_quota": "30/day",
+        "member_cap": "2.5/24h",
+        "server_cap": "unlimited",
+        "rate": "3/10s",
+        "shards": "0,1/4",
     }
     for variable, (name, field) in VARIABLES.items():
         kinds = (field.annotation, *get_args(field.annotation))
@@ -147,7 +161,7 @@ def test_a_documented_default_of_an_option_is_the_real_one(name: str) -> None:
 
 def test_the_documented_defaults_of_the_model_are_the_real_ones() -> None:
     usual, demo = ModelCard(name="any", sizes=SD1_SIZES), read_model(DEMO_FOLDER)
-    assert option_row("preset")[3] == f"`{PresetBook.load().default}`"
+    assert option_row("preset")[3] == f"the server's, else `{PresetBook.load().default}`"
     assert option_row("size")[3] == f"the model's first: `{next(iter(usual.sizes))}`"
     assert next(iter(demo.sizes)) == next(iter(usual.sizes))
     assert option_row("steps")[3] == f"the model's: {usual.default_steps}, demo model {demo.default_steps}"
@@ -168,6 +182,54 @@ def test_the_documented_values_of_an_option_are_the_real_ones() -> None:
     assert {name for name, _, _ in limits} == {"steps", "cfg", "images"}
     for name, low, high in limits:
         assert f"from {low} to {high}" in option_row(name)[2]
+
+
+# --- the commands for admins and the host -------------------------------------------------------------
+
+GROUPS = (AdminGroup(), HostGroup())
+SUBCOMMANDS = {
+    f"/{command.qualified_name}": command
+    for group in GROUPS
+    for command in group.walk_commands()
+    if isinstance(command, Command)
+}
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_commands_page_has_every_subcommand_with_its_options(group: Group) -> None:
+    own = {name: command for name, command in SUBCOMMANDS.items() if name.startswith(f"/{group.name} ")}
+    rows = table_with(COMMANDS, f"`{next(iter(sorted(own)))}`")
+    assert sorted(row[0] for row in rows) == sorted(f"`{name}`" for name in own)
+    for row in rows:
+        options = [parameter.display_name for parameter in own[row[0].strip("`")].parameters]
+        assert row[1].split() == [f"`{option}`" for option in options]
+
+
+def test_the_commands_page_has_every_window_and_the_limits() -> None:
+    text = " ".join(COMMANDS.read_text(encoding="utf-8").split())
+    assert all(f"`{name}`" in text for name in WINDOW_NAMES.values())
+    for limit in (
+        f"1 to {MAX_GRANT_DAYS} days",
+        f"last 1 to {MAX_EXPORT_DAYS} days, {EXPORT_DAYS} if left out",
+        f"last 1 to {MAX_USAGE_DAYS} days, {USAGE_DAYS} if left out",
+        f"for 1 to {MAX_BLOCK_HOURS} hours",
+        f"0 to {MAX_JOBS}; 0 leaves it to the host",
+        f"from 0 to {MAX_AMOUNT // PICTURE} pictures",
+        f"up to {MAX_ANNOUNCEMENT} characters",
+    ):
+        assert limit in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_names_a_subcommand_or_option_that_does_not_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = {*SUBCOMMANDS, "/admin", "/host", "/admin quota"}
+    for name in re.findall(r"(?:`|^)(/(?:admin|host)(?: [a-z]+(?![a-z_:]))*)", text, re.MULTILINE):
+        assert name in known, name
+    for line in re.findall(r"(?:`|^)(/(?:admin|host) [^`\n]*)", text, re.MULTILINE):
+        command = max((name for name in SUBCOMMANDS if line.startswith(name)), key=len, default="")
+        options = [parameter.display_name for parameter in SUBCOMMANDS[command].parameters] if command else []
+        assert set(re.findall(r"\b([a-z_]+):\S", line)) <= set(options), line
 
 
 # --- what members read ------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from babel.messages.pofile import read_po
 
 import bot
 import cogs
-from bot.errors import MemberError
+from bot.errors import LimitReached, MemberError
 from bot.i18n import translator
 
 KEYWORDS = {"N_": None, "t": None, "_t": None}
@@ -46,9 +48,31 @@ def test_the_japanese_catalogue_has_every_message_and_no_other() -> None:
         assert placeholders(str(message.string)) == placeholders(str(message.id))
 
 
+def kinds_of(error: type[MemberError]) -> Iterator[type[MemberError]]:
+    """All subclasses, and theirs."""
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
 def test_every_error_for_members_is_in_the_catalogue() -> None:
-    for error in MemberError.__subclasses__():
-        assert error.message in SOURCES
+    kinds = [kind for kind in kinds_of(MemberError) if kind is not LimitReached]
+    assert len(kinds) > 30
+    for kind in kinds:
+        assert kind.message in SOURCES
+
+
+def test_errors_are_raised_with_what_their_message_needs() -> None:
+    """What a limit tells is formatted; a field that is missing would end a refusal in an error."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    values: dict[str, object] = {"cost": 940, "left": 5, "amount": 30_000, "window": "24h", "when": now}
+    values |= {"count": 1, "seconds": 60, "limit": 5, "until": None, "reason": "spam", "channels": [7, 8]}
+    for kind in kinds_of(LimitReached):
+        for locale in ("en-US", "ja"):
+            text = kind(**values).text(locale)
+            assert "{" not in text
+            if "{when}" in kind.message:
+                assert f"<t:{int(now.timestamp())}:R>" in text
 
 
 @pytest.mark.parametrize(("locale", "text"), [("en-US", "Cancel"), ("ja", "キャンセル"), ("fr", "Cancel")])

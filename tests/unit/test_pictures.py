@@ -33,29 +33,26 @@ TOTAL = sum(len(picture.png) for picture in PICTURES)
 
 
 def test_pictures_that_fit_go_as_they_are() -> None:
-    [message] = pack_uploads(PICTURES, TOTAL)
-    assert [upload.data for upload in message] == [picture.png for picture in PICTURES]
-    assert [upload.file_name for upload in message] == [f"trinart-{seed}.png" for seed in range(4)]
+    uploads = pack_uploads(PICTURES, TOTAL)
+    assert [upload.data for upload in uploads] == [picture.png for picture in PICTURES]
+    assert [upload.file_name for upload in uploads] == [f"trinart-{seed}.png" for seed in range(4)]
 
 
 def test_one_byte_too_many_makes_them_webp() -> None:
-    messages = pack_uploads(PICTURES, TOTAL - 1)
-    uploads = [upload for message in messages for upload in message]
+    uploads = pack_uploads(PICTURES, TOTAL - 1)
     assert [upload.file_name for upload in uploads] == [f"trinart-{seed}.webp" for seed in range(4)]
     assert {read_parameters(upload.data) for upload in uploads} == {PARAMETERS}
 
 
 @given(limit=st.integers(3_000, TOTAL + 10), count=st.integers(1, 4))
 @settings(max_examples=25, deadline=None)
-def test_every_picture_is_sent_once_and_no_message_is_too_large(limit: int, count: int) -> None:
-    messages = pack_uploads(PICTURES[:count], limit)
-    assert [upload.seed for message in messages for upload in message] == list(range(count))
-    for message in messages:
-        assert message
-        assert sum(len(upload.data) for upload in message) <= limit
-        for upload in message:
-            assert read_parameters(upload.data) == PARAMETERS
-            PillowImage.open(io.BytesIO(upload.data)).load()
+def test_every_picture_is_sent_once_and_together_they_fit(limit: int, count: int) -> None:
+    uploads = pack_uploads(PICTURES[:count], limit)
+    assert [upload.seed for upload in uploads] == list(range(count))
+    assert sum(len(upload.data) for upload in uploads) <= limit
+    for upload in uploads:
+        assert read_parameters(upload.data) == PARAMETERS
+        PillowImage.open(io.BytesIO(upload.data)).load()
 
 
 async def test_saved_pictures_come_back_and_can_be_deleted(tmp_path: Path) -> None:

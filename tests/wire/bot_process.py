@@ -134,6 +134,9 @@ def environment(data_dir: Path) -> dict[str, str]:
         "PYTHONWARNINGS": "default,ignore::DeprecationWarning",
         "TRINART_DATA_DIR": str(data_dir),
         "TRINART_MODEL": "demo",
+        # A test asks as fast as it can; those about the limits set their own.
+        "TRINART_RATE": "1000/s",
+        "TRINART_CONCURRENT_JOBS": "1000",
         "PLAIN_WORKER_DIR": str(data_dir),
         "PLAIN_WORKER_GATE": str(gate(data_dir)),
     }

@@ -81,15 +81,22 @@ class Session:
     events: list[tuple[str, JSON]] = field(default_factory=list)
     """Every event sent or to be sent; an event's sequence number is its place here, from 1."""
     connection: Connection | None = None
+    shard: tuple[int, int] = (0, 1)
+    """Which of how many: a guild's events go to one of them."""
+
+    def hears_of(self, guild_id: str | None) -> bool:
+        """Whether this shard gets the events of a guild; direct messages are the first one's."""
+        number, count = self.shard
+        return (int(guild_id) >> 22) % count == number if guild_id else number == 0
 
 
 class Gateway:
-    """Accepts the bot's websocket and keeps its session."""
+    """Accepts the bots' websockets and keeps a session for each shard."""
 
     def __init__(self, world: World, url: str) -> None:
         self.world = world
         self.url = url
-        self.session: Session | None = None
+        self.sessions: dict[int, Session] = {}
         self.connections: set[Connection] = set()
         self.identify_payloads: list[JSON] = []
         self.compressions: list[str | None] = []
@@ -97,8 +104,12 @@ class Gateway:
 
     @property
     def connected(self) -> bool:
-        """Whether a bot that identified itself is listening."""
-        return self.session is not None and self.session.connection is not None
+        """Whether a bot that identified itself is listening, on all of its shards."""
+        return bool(self.sessions) and all(session.connection for session in self.sessions.values())
+
+    def _session_for(self, guild_id: str | None) -> Session | None:
+        hearing = [session for session in self.sessions.values() if session.hears_of(guild_id)]
+        return hearing[0] if hearing else None
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one websocket until either side ends it."""
@@ -121,21 +132,24 @@ class Gateway:
 
     async def dispatch(self, event: str, data: JSON) -> None:
         """Send an event, or keep it for the RESUME when the bot is away."""
-        session = self.session
+        session = self._session_for(data.get("guild_id"))
         if session is None:
             raise RuntimeError("no bot has identified itself yet")
+        await self._send(session, event, data)
+
+    async def _send(self, session: Session, event: str, data: JSON) -> None:
         session.events.append((event, data))
         if session.connection is not None:
             await session.connection.send(DISPATCH, data, seq=len(session.events), event=event)
 
     async def drop(self, *, resumable: bool, how: DropKind, code: int = 4000) -> None:
-        """End the bot's connection in one of the ways in which Discord does."""
-        session = self.session
+        """End the first shard's connection in one of the ways in which Discord does."""
+        session = self.sessions.get(0)
         if session is None or session.connection is None:
             raise RuntimeError("no bot is connected")
         connection, session.connection = session.connection, None
         if how == "invalidate" or not resumable:
-            self.session = None
+            del self.sessions[0]
         if how == "abort":
             connection.abort()
         elif how == "close":
@@ -166,17 +180,20 @@ class Gateway:
         if data["token"] != self.world.token:
             await connection.socket.close(code=AUTHENTICATION_FAILED, message=b"Authentication failed.")
             return
-        session = self.session = connection.session = Session(connection=connection)
-        await self.dispatch("READY", self._ready(session))
+        number, count = data.get("shard", (0, 1))
+        session = connection.session = Session(connection=connection, shard=(number, count))
+        self.sessions[number] = session
+        await self._send(session, "READY", self._ready(session))
         if data.get("intents", 0) & GUILDS_INTENT:
-            for guild in self.world.guilds.values():
-                await self.dispatch("GUILD_CREATE", self._guild_create(guild))
+            for guild in self._guilds_of(session):
+                await self._send(session, "GUILD_CREATE", self._guild_create(guild))
         self.world.pulse.fire()
 
     async def _resume(self, connection: Connection, data: JSON) -> None:
         """Send again all that came after the bot's last sequence number, then RESUMED."""
-        session = self.session
-        if session is None or data["session_id"] != session.id or data["token"] != self.world.token:
+        known = {session.id: session for session in self.sessions.values()}
+        session = known.get(data["session_id"])
+        if session is None or data["token"] != self.world.token:
             await connection.send(INVALID_SESSION, False)
             return
         self.resumes += 1
@@ -187,8 +204,11 @@ class Gateway:
             seq += 1
             await connection.send(DISPATCH, missed, seq=seq, event=event)
         session.connection = connection
-        await self.dispatch("RESUMED", {})
+        await self._send(session, "RESUMED", {})
         self.world.pulse.fire()
+
+    def _guilds_of(self, session: Session) -> list[JSON]:
+        return [guild for guild in self.world.guilds.values() if session.hears_of(guild["id"])]
 
     def _ready(self, session: Session) -> JSON:
         return {
@@ -197,7 +217,8 @@ class Gateway:
             "session_id": session.id,
             "session_type": "normal",
             "resume_gateway_url": self.url,
-            "guilds": [{"id": guild_id, "unavailable": True} for guild_id in self.world.guilds],
+            "guilds": [{"id": guild["id"], "unavailable": True} for guild in self._guilds_of(session)],
+            "shard": list(session.shard),
             "private_channels": [],
             "application": {"id": self.world.app_id, "flags": 0},
         }

@@ -128,9 +128,15 @@ def group_channel(*recipients: JSON) -> JSON:
     }
 
 
-def guild(name: str = "Workshop", *, locale: str = "en-US", channels: list[JSON] | None = None) -> JSON:
+def guild(
+    name: str = "Workshop",
+    *,
+    locale: str = "en-US",
+    channels: list[JSON] | None = None,
+    guild_id: str | None = None,
+) -> JSON:
     """A guild as GUILD_CREATE sends it, less the members, which the gateway adds."""
-    guild_id = snowflake()
+    guild_id = guild_id or snowflake()
     channels = channels if channels is not None else [text_channel()]
     for channel in channels:
         channel["guild_id"] = guild_id

@@ -131,16 +131,28 @@ class BotRoutes:
             for m in self.world.messages.values()
             if m["channel_id"] == channel and not m["flags"] & EPHEMERAL
         ]
-        return 200, seen[::-1][: int(call.query.get("limit", 50))]
+        limit = int(call.query.get("limit", 50))
+        if "after" in call.query:
+            # The oldest of those after it, and still the newest first.
+            later = [m for m in seen if int(m["id"]) > int(call.query["after"])]
+            return 200, later[:limit][::-1]
+        return 200, seen[::-1][:limit]
 
     def _post_message(self, call: Call, channel: str) -> Reply:
         self._channel(channel)
         call.check_size(DEFAULT_UPLOAD_LIMIT)
+        nonce = call.body.get("nonce")
+        if nonce is not None and call.body.get("enforce_nonce"):
+            for made in self.world.messages.values():
+                if made["channel_id"] == channel and made.get("nonce") == nonce:
+                    return 200, made  # sent before, within the minutes that Discord remembers
         reference = call.body.get("message_reference")
         draft = self.world.draft(channel, kind=19 if reference else 0, flags=call.body.get("flags", 0))
         if reference:
             draft["message_reference"] = {"channel_id": channel, **reference}
             draft["referenced_message"] = self.world.messages.get(str(reference["message_id"]))
+        if nonce is not None:
+            draft["nonce"] = nonce
         return 200, self.world.post(draft, call.body, call.uploads)
 
     def _get_message(self, call: Call, channel: str, message: str) -> Reply:

@@ -1,7 +1,7 @@
 """`python -m tests.wire.run_plain_bot`: `trinart run` with a worker that needs no torch.
 
 Which worker the engine starts is no setting, because no host may choose one. So this launcher hands it to
-`open_service`, and everything else is the command line that a host runs.
+`open_services`, and everything else is the command line that a host runs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import functools
 import sys
 
 import bot.serve
-from bot.app import open_service
+from bot.app import open_services
 from bot.cli import main
 
 PLAIN_WORKER = "tests.fixtures.plain_worker"
 
 if __name__ == "__main__":
-    bot.serve.open_service = functools.partial(open_service, worker_module=PLAIN_WORKER)
+    bot.serve.open_services = functools.partial(open_services, worker_module=PLAIN_WORKER)
     sys.argv = ["trinart", "run"]
     main()

@@ -150,7 +150,7 @@ def assert_is_webp_with_settings(picture: StoredFile, limit: int, *texts: str) -
 
 def assert_command_speaks_japanese(server: LoopbackDiscord) -> None:
     """The command as Discord registered it has a Japanese description, and so has each option."""
-    [command] = server.world.commands[None].values()
+    [command] = [each for each in server.world.commands[None].values() if each["name"] == "trinart"]
     described = [command, *command["options"]]
     assert {"prompt", "preset"} <= {option["name"] for option in command["options"]}
     assert all(JAPANESE.search(each["description_localizations"]["ja"]) for each in described)

@@ -186,21 +186,18 @@ async def arrival(server: LoopbackDiscord, channel: JSON) -> None:
 # --- a small upload limit ---
 
 
-async def test_pictures_over_the_limit_are_sent_as_webp_in_as_many_messages_as_it_takes(scene: Scene) -> None:
+async def test_pictures_over_the_limit_are_sent_as_webp_in_one_message(scene: Scene) -> None:
     options = {"prompt": "big", "seed": "1"}
-    single = await scene.server.slash("trinart", options, attachment_size_limit=60_000)
-    await single.wait(has_pictures, DELIVERY_SECONDS)
-    [picture] = pictures(scene.server, single.message)
-    assert_is_webp_with_settings(picture, 60_000, "big", "Seed: 1")
-
-    several = await scene.server.slash("trinart", {**options, "images": 4}, attachment_size_limit=40_000)
-    await several.wait(has_pictures, DELIVERY_SECONDS)
-    await stop(scene)
-    messages = [pictures(scene.server, message) for message in (several.message, *several.followups)]
-    assert len(messages) > 1
-    assert all(sum(len(picture.data) for picture in message) <= 40_000 for message in messages)
-    sent = [picture for message in messages for picture in message]
-    assert [picture.filename for picture in sent] == [f"trinart-{seed}.webp" for seed in (1, 2, 3, 4)]
-    for seed, picture in enumerate(sent, start=1):
-        assert_is_webp_with_settings(picture, 40_000, "big", f"Seed: {seed}")
-        assert picture.description
+    for images, limit in ((1, 60_000), (4, 80_000)):
+        asked = {**options, "images": images}
+        interaction = await scene.server.slash("trinart", asked, attachment_size_limit=limit)
+        await interaction.wait(has_pictures, DELIVERY_SECONDS)
+        assert interaction.followups == []
+        sent = pictures(scene.server, interaction.message)
+        assert sum(len(picture.data) for picture in sent) <= limit
+        assert [picture.filename for picture in sent] == [
+            f"trinart-{seed}.webp" for seed in range(1, images + 1)
+        ]
+        for seed, picture in enumerate(sent, start=1):
+            assert_is_webp_with_settings(picture, limit // images, "big", f"Seed: {seed}")
+            assert picture.description

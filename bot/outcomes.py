@@ -1,0 +1,78 @@
+"""What a run leaves behind: rows and files that belong together, in the order that survives a crash."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.jobs import IllegalTransition, Job, JobStore
+from bot.pictures import PictureStore
+from bot.reply import GenerationResult, Undeliverable
+from engine.protocol import Image, ModelCard
+
+log = logging.getLogger(__name__)
+
+
+class Outcomes:
+    """Pictures on disk and the states of their jobs."""
+
+    def __init__(self, jobs: JobStore, pictures: PictureStore) -> None:
+        self._jobs = jobs
+        self._pictures = pictures
+
+    async def keep(
+        self, job: Job, images: Sequence[Image], *, seconds: float, card: ModelCard
+    ) -> GenerationResult:
+        """Files first, then the row that names them."""
+        stored = await self._pictures.save(job.id, images)
+        job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
+        return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+
+    async def kept(self, job: Job) -> GenerationResult | None:
+        """The pictures of a job that was drawn before, by this process or an earlier one."""
+        if job.state != "succeeded" or job.card is None:
+            return None
+        images = await self._pictures.load(job.images)
+        if images is None:
+            log.warning("the pictures of job %s are gone", job.id)
+            return None
+        return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
+
+    async def begin_delivery(self, result: GenerationResult) -> GenerationResult:
+        """Before anything is sent: who takes the job up after a crash looks first whether it arrived.
+
+        Returns:
+            The result with the channel that the server's admins chose by now.
+
+        Raises:
+            Undeliverable: this could not be recorded, so nothing may be sent now.
+        """
+        try:
+            await self._jobs.note_delivery(result.job, "delivery_begun_at")
+            return replace(result, channel_id=await self._jobs.result_channel(result.job))
+        except (SQLAlchemyError, OSError) as error:
+            raise Undeliverable(f"the attempt could not be recorded: {error}", permanent=False) from error
+
+    async def settle(self, result: GenerationResult) -> None:
+        """The member has the pictures; if this cannot be recorded the next start looks whether they came."""
+        try:
+            await self._jobs.mark(result.job, "delivered")
+            await self._pictures.delete(result.job.images)
+        except (SQLAlchemyError, IllegalTransition, OSError):
+            log.exception("the delivery of job %s could not be recorded", result.job.id)
+
+    async def postpone(self, job: Job) -> None:
+        """Leave the pictures for `/jobs` and for another attempt; after a day `bot/upkeep.py` refunds."""
+        with suppress(SQLAlchemyError, OSError):
+            await self._jobs.note_delivery(job, "undelivered_at")
+
+    async def give_up(self, job: Job, error_code: str) -> None:
+        """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
+        with suppress(SQLAlchemyError, IllegalTransition, OSError):
+            failed = await self._jobs.mark(job, "failed", error_code=error_code)
+            current = await self._jobs.get(failed.id)
+            await self._pictures.delete(current.images if current else ())

@@ -1,0 +1,265 @@
+"""The presets of servers in the database: read for requests and members, changed by those who may.
+
+Whatever is changed is in the audit log, with what was before and after, or was not changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.failures import RecordsUnavailable, told_to_members
+from bot.database.models import AuditRow, GuildSettingsRow, PresetRow
+from bot.database.session import Database
+from bot.jobs import utc_now
+from bot.presets import PresetBook
+from bot.server_presets import (
+    MAX_PRESETS,
+    Editor,
+    NoSuchPreset,
+    PresetChange,
+    PresetDraft,
+    PresetNameTaken,
+    ServerPreset,
+    TooManyPresets,
+    all_versions,
+    check_name,
+    exact_version,
+    newest_versions,
+    to_preset,
+)
+
+log = logging.getLogger(__name__)
+
+LOOKUP_SECONDS = 1.0
+WRITE_ATTEMPTS = 5
+
+
+class PresetStore:
+    """The presets of all servers."""
+
+    def __init__(
+        self, database: Database, builtin: PresetBook, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._database = database
+        self._builtin = builtin
+        self._clock = clock
+
+    # --- for requests ---
+
+    async def book(self, guild_id: int, wanted: str | None) -> PresetBook:
+        """All presets that a request in this server may name, and the server's default.
+
+        Raises:
+            RecordsUnavailable: the database did not answer, and what is wanted may be in it.
+        """
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS), self._database.session() as session:
+                settings = await session.get(GuildSettingsRow, guild_id)
+                default = settings.default_preset if settings is not None else None
+                own = await newest_versions(session, guild_id)
+                exact = [
+                    version
+                    for name in (wanted or "", default or "")
+                    for version in await exact_version(session, guild_id, name)
+                ]
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.exception("the presets of a server could not be read")
+            if (wanted or "").strip() and not self._builtin.has(wanted or ""):
+                raise RecordsUnavailable from error
+            # A server's default is a convenience; it must not cost the 3 s in which Discord wants an answer.
+            return self._builtin
+        book = msgspec.structs.replace(
+            self._builtin,
+            presets=[
+                *self._builtin.presets,
+                *(version.as_preset(version.name) for version in own if not version.deleted),
+                *(version.as_preset(version.label) for version in exact),
+            ],
+        )
+        # A default that was deleted since is none.
+        return msgspec.structs.replace(book, default=default) if default and book.has(default) else book
+
+    # --- for members ---
+
+    async def live(self, guild_id: int) -> list[ServerPreset]:
+        """The newest version of each preset that is not deleted, by name."""
+        with told_to_members():
+            async with self._database.session() as session:
+                return [preset for preset in await newest_versions(session, guild_id) if not preset.deleted]
+
+    async def versions(self, guild_id: int, name: str) -> list[ServerPreset]:
+        """All versions of a preset, the newest first; of `Foggy@2` that one alone, also if deleted since.
+
+        Raises:
+            NoSuchPreset: the server never had it.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                found = await exact_version(session, guild_id, name) or await all_versions(
+                    session, guild_id, name
+                )
+        if not found:
+            raise NoSuchPreset(preset=name[:60])
+        return found
+
+    async def get(self, guild_id: int, name: str) -> ServerPreset:
+        """The newest version of a preset.
+
+        Raises:
+            NoSuchPreset: there is none of that name, or it was deleted.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                return _present(await all_versions(session, guild_id, name), name)
+
+    async def create(self, editor: Editor, name: str, draft: PresetDraft) -> ServerPreset:
+        """Add a preset.
+
+        Raises:
+            MemberError: who asks may not, or what has to be changed.
+        """
+        editor.check()
+        name, draft = check_name(name), draft.checked()
+        if self._builtin.has(name):
+            raise PresetNameTaken(preset=name)
+        made: list[ServerPreset] = []
+
+        async def work(session: AsyncSession) -> None:
+            versions = await all_versions(session, editor.guild_id, name)
+            if versions and not versions[0].deleted:
+                raise PresetNameTaken(preset=versions[0].name)
+            live = [
+                preset for preset in await newest_versions(session, editor.guild_id) if not preset.deleted
+            ]
+            if len(live) >= MAX_PRESETS:
+                raise TooManyPresets(limit=MAX_PRESETS)
+            version = versions[0].version + 1 if versions else 1
+            made.append(self._add(session, editor, name, version, draft, deleted=False))
+            _log(session, editor, "preset.create", made[-1].created_at, before=None, after=made[-1])
+
+        await self._write(work)
+        return made[-1]
+
+    async def edit(self, editor: Editor, name: str, draft: PresetDraft) -> PresetChange:
+        """Add a version to a preset, unless it says the same as the newest one.
+
+        Raises:
+            MemberError: who asks may not, or what has to be changed.
+        """
+        editor.check()
+        draft = draft.checked()
+        made: list[PresetChange] = []
+
+        async def work(session: AsyncSession) -> None:
+            before = _present(await all_versions(session, editor.guild_id, name), name)
+            after = before
+            if before.draft != draft:
+                version = before.version + 1
+                after = self._add(session, editor, before.name, version, draft, deleted=False)
+                _log(session, editor, "preset.edit", after.created_at, before=before, after=after)
+            made.append(PresetChange(before=before, after=after))
+
+        await self._write(work)
+        return made[-1]
+
+    async def delete(self, editor: Editor, name: str) -> ServerPreset:
+        """Take a preset away; its versions can still be named. Returns the last one.
+
+        Raises:
+            MayNotManage | NoSuchPreset: who asks may not, or there is none.
+        """
+        editor.check()
+        made: list[ServerPreset] = []
+
+        async def work(session: AsyncSession) -> None:
+            before = _present(await all_versions(session, editor.guild_id, name), name)
+            version = before.version + 1
+            after = self._add(session, editor, before.name, version, before.draft, deleted=True)
+            _log(session, editor, "preset.delete", after.created_at, before=before, after=None)
+            made.append(before)
+
+        await self._write(work)
+        return made[-1]
+
+    async def _write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        with told_to_members():
+            for _ in range(WRITE_ATTEMPTS - 1):
+                # Where somebody else was quicker, it is decided anew on what they left.
+                with suppress(IntegrityError):
+                    return await self._database.write(work)
+            await self._database.write(work)
+
+    def _add(
+        self,
+        session: AsyncSession,
+        editor: Editor,
+        name: str,
+        version: int,
+        draft: PresetDraft,
+        *,
+        deleted: bool,
+    ) -> ServerPreset:
+        row = PresetRow(
+            guild_id=editor.guild_id,
+            key=name.casefold(),
+            version=version,
+            name=name,
+            description=draft.description,
+            prompt=draft.prompt,
+            negative=draft.negative,
+            deleted=deleted,
+            actor_id=editor.user_id,
+            created_at=self._clock(),
+        )
+        session.add(row)
+        return to_preset(row)
+
+
+def _present(versions: Sequence[ServerPreset], name: str) -> ServerPreset:
+    if not versions or versions[0].deleted:
+        raise NoSuchPreset(preset=name[:60])
+    return versions[0]
+
+
+def _log(
+    session: AsyncSession,
+    editor: Editor,
+    action: str,
+    at: datetime,
+    *,
+    before: ServerPreset | None,
+    after: ServerPreset | None,
+) -> None:
+    target = before or after
+    assert target is not None
+    session.add(
+        AuditRow(
+            created_at=at,
+            guild_id=editor.guild_id,
+            actor_id=editor.user_id,
+            action=action,
+            target=target.name,
+            before=_told(before),
+            after=_told(after),
+        )
+    )
+
+
+def _told(preset: ServerPreset | None) -> dict[str, object] | None:
+    if preset is None:
+        return None
+    draft = preset.draft
+    return {
+        "version": preset.version,
+        "description": draft.description,
+        "prompt": draft.prompt,
+        "negative": draft.negative,
+    }

@@ -1,0 +1,189 @@
+"""A member's own data: all of it as one file, and its deletion.
+
+What a deletion leaves is what limits and moderators need: the ledger, whose entries have amounts but no words
+and can never be changed; grants; blocks; quotas that admins set for the member; the audit log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.failures import told_to_members
+from bot.database.models import (
+    AuditRow,
+    Base,
+    BlockRow,
+    GrantRow,
+    ImageRow,
+    JobRow,
+    LedgerEntryRow,
+    PresetRow,
+    QuotaRow,
+    RateBucketRow,
+    RefusalRow,
+)
+from bot.database.session import Database
+from bot.errors import MemberError
+from bot.i18n import N_
+from bot.jobs import ENDED, StoredImage, utc_now
+from bot.ledger import BOT
+from bot.pictures import PictureStore
+from engine.protocol import GenerationRequest
+
+SECRET = {"interaction_token"}
+"""Columns that no file shows: whoever has a token can answer in the bot's name."""
+NOBODY = 0
+"""The author of a preset whose author's data was deleted."""
+
+
+class ExportTooLarge(MemberError):
+    message = N_("Your data is larger than what Discord takes here. Ask the host of this bot for it.")
+
+
+class JobsStillRunning(MemberError):
+    message = N_(
+        "You have {count} requests that wait or are being drawn. Cancel them with /jobs, or wait for them; "
+        "then delete your data. Nothing was deleted."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A file with everything about one member."""
+
+    file_name: str
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """How much was deleted."""
+
+    jobs: int
+    refusals: int
+
+
+class Privacy:
+    """What members may ask of the data about them."""
+
+    def __init__(
+        self, database: Database, pictures: PictureStore, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._database = database
+        self._pictures = pictures
+        self._clock = clock
+
+    async def export(self, user_id: int, size_limit: int) -> Export:
+        """Everything about a member as JSON, compressed if it would be too large.
+
+        Raises:
+            ExportTooLarge | RecordsUnavailable: there is no file.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                tables = {name: await _read(session, *what) for name, what in _about(user_id).items()}
+        return await asyncio.to_thread(_pack, user_id, self._clock(), tables, size_limit)
+
+    async def delete(self, user_id: int) -> Deleted:
+        """Remove a member's requests with their prompts, and what limits refused; their name from presets.
+
+        Raises:
+            JobsStillRunning: some of them would end in nothing.
+            RecordsUnavailable: the database failed; nothing was deleted.
+        """
+        now = self._clock()
+        pictures: list[StoredImage] = []
+        deleted: list[Deleted] = []
+
+        async def work(session: AsyncSession) -> None:
+            mine = JobRow.user_id == user_id
+            live = (await session.scalars(select(JobRow.id).where(mine, JobRow.state.not_in(ENDED)))).all()
+            if live:
+                raise JobsStillRunning(count=len(live))
+            ended = mine & JobRow.state.in_(ENDED)
+            jobs = select(JobRow.id).where(ended)
+            for image in await session.scalars(select(ImageRow).where(ImageRow.job_id.in_(jobs))):
+                pictures.append(_stored(image))
+            await session.execute(delete(ImageRow).where(ImageRow.job_id.in_(jobs)))
+            gone = await session.scalars(delete(JobRow).where(ended).returning(JobRow.id))
+            refusals = await session.scalars(
+                delete(RefusalRow).where(RefusalRow.user_id == user_id).returning(RefusalRow.id)
+            )
+            # A bucket that is not full yet would be a new allowance if it were forgotten.
+            await session.execute(
+                delete(RateBucketRow).where(RateBucketRow.user_id == user_id, RateBucketRow.full_at <= now)
+            )
+            await session.execute(
+                update(PresetRow).where(PresetRow.actor_id == user_id).values(actor_id=NOBODY)
+            )
+            deleted.append(Deleted(jobs=len(gone.all()), refusals=len(refusals.all())))
+
+        with told_to_members():
+            await self._database.write(work)
+            await self._pictures.delete(pictures)
+        return deleted[0]
+
+
+def _stored(row: ImageRow) -> StoredImage:
+    return StoredImage(
+        seed=row.seed, width=row.width, height=row.height, sha256=row.sha256, file_name=row.file_name
+    )
+
+
+def _about(user_id: int) -> Mapping[str, tuple[type[Base], ColumnElement[bool]]]:
+    """Every table that has rows about a member, and which ones these are."""
+    own_jobs = select(JobRow.id).where(JobRow.user_id == user_id)
+    return {
+        "jobs": (JobRow, JobRow.user_id == user_id),
+        "images": (ImageRow, ImageRow.job_id.in_(own_jobs)),
+        "ledger_entries": (LedgerEntryRow, LedgerEntryRow.user_id == user_id),
+        "grants": (GrantRow, GrantRow.user_id == user_id),
+        "quotas": (QuotaRow, (QuotaRow.scope == "member") & (QuotaRow.subject_id == user_id)),
+        "rate_buckets": (RateBucketRow, RateBucketRow.user_id == user_id),
+        "blocks": (BlockRow, BlockRow.user_id == user_id),
+        "refusals": (RefusalRow, RefusalRow.user_id == user_id),
+        "presets": (PresetRow, PresetRow.actor_id == user_id),
+        "audit_log": (
+            AuditRow,
+            or_(AuditRow.actor_id == user_id, AuditRow.target.contains(str(user_id), autoescape=True)),
+        ),
+    }
+
+
+async def _read(session: AsyncSession, model: type[Base], condition: ColumnElement[bool]) -> list[Any]:
+    rows = await session.execute(select(*model.__table__.columns).where(condition))
+    return [dict(row) for row in rows.mappings()]
+
+
+def _pack(user_id: int, now: datetime, tables: Mapping[str, list[Any]], size_limit: int) -> Export:
+    content = {"user_id": str(user_id), "exported_at": now} | {
+        name: [_readable(row, user_id) for row in rows] for name, rows in tables.items()
+    }
+    name = f"trinart-{user_id}.json"
+    data = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    if len(data) > size_limit:
+        name, data = name + ".gz", gzip.compress(data)
+    if len(data) > size_limit:
+        raise ExportTooLarge
+    return Export(file_name=name, data=data)
+
+
+def _readable(row: Mapping[str, Any], user_id: int) -> dict[str, Any]:
+    """A row without secrets and without other people; ids as text, for their digits are too many for JSON."""
+    told: dict[str, Any] = {}
+    for column, value in row.items():
+        if column in SECRET or (column == "actor_id" and value not in (user_id, BOT)):
+            continue
+        if column == "request":
+            value = msgspec.msgpack.decode(value, type=GenerationRequest)
+        told[column] = str(value) if column.endswith("_id") and isinstance(value, int) else value
+    return told

@@ -1,0 +1,156 @@
+"""Do jobs, ledger and files agree? Asked at every start, and by `trinart doctor`, which mends with `--fix`.
+
+They are written together, in one transaction or in an order that a crash cannot turn into a loss; so what is
+found here was done by somebody else: a restored backup, a hand in the tables, a disk that lied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, and_, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from bot.database.models import JobRow, LedgerEntryRow
+from bot.database.session import Database
+from bot.jobs import ENDED
+from bot.ledger import OF_JOBS, close_job
+
+LOOK_BACK = timedelta(days=93)
+"""Longer than any window of a quota: what is older changes no allowance."""
+
+CLOSINGS = ("settle", "refund")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discrepancies:
+    """What does not agree, by the ids of jobs, and the names of files that no job knows."""
+
+    not_closed: tuple[str, ...] = ()
+    """Ended, but their account is open: settled if delivered, else refunded."""
+    orphaned: tuple[str, ...] = ()
+    """Reserved for a job that does not exist: refunded."""
+    closed_alive: tuple[str, ...] = ()
+    """Their account was closed though they had not ended: they end."""
+    wrong_sum: tuple[str, ...] = ()
+    """Ended with another sum than their state says. Nothing is changed: the ledger is only added to."""
+    stray_files: tuple[str, ...] = ()
+    """Deleted."""
+
+    def __bool__(self) -> bool:
+        return any((self.not_closed, self.orphaned, self.closed_alive, self.wrong_sum, self.stray_files))
+
+    def sentences(self) -> list[str]:
+        """One for each kind that was found."""
+        kinds = {
+            "ended jobs whose account is open": self.not_closed,
+            "reservations of jobs that do not exist": self.orphaned,
+            "unended jobs whose account is closed": self.closed_alive,
+            "ended jobs that took another sum than they should": self.wrong_sum,
+            "files that belong to no job": self.stray_files,
+        }
+        return [
+            f"{len(found)} {kind}: {', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
+            for kind, found in kinds.items()
+            if found
+        ]
+
+
+async def find_discrepancies(database: Database, pictures_dir: Path, now: datetime) -> Discrepancies:
+    """Compare jobs, ledger and files; changes nothing."""
+    since = now - LOOK_BACK
+    async with database.session() as session:
+
+        async def ids(query: Select[Any]) -> tuple[str, ...]:
+            return tuple(await session.scalars(query))
+
+        return Discrepancies(
+            not_closed=await ids(_not_closed(since)),
+            orphaned=await ids(_orphaned(since)),
+            closed_alive=await ids(_closed_alive(since)),
+            wrong_sum=await ids(_wrong_sum(since)),
+            stray_files=tuple(await _stray_files(session, pictures_dir)),
+        )
+
+
+async def mend(database: Database, pictures_dir: Path, found: Discrepancies, now: datetime) -> None:
+    """Make jobs, ledger and files agree again, in favour of the members."""
+
+    async def close(session: AsyncSession) -> None:
+        if found.closed_alive:
+            await session.execute(
+                update(JobRow)
+                .where(JobRow.id.in_(found.closed_alive))
+                .values(state="failed", error_code="reconciled", finished_at=now, interaction_token=None)
+            )
+        for job_id in [*found.not_closed, *found.orphaned]:
+            job = await session.get(JobRow, job_id)
+            used = job.cost if job is not None and job.state == "delivered" else 0
+            await close_job(session, job_id, used=used, reason="reconciled", now=now)
+
+    await database.write(close)
+    for name in found.stray_files:
+        (pictures_dir / name).unlink(missing_ok=True)
+
+
+def _open_reserve(since: datetime) -> Select[str | None]:
+    """Job ids of reservations that nothing closes."""
+    reserve, closing = aliased(LedgerEntryRow), aliased(LedgerEntryRow)
+    closed = exists().where(
+        closing.job_id == reserve.job_id,
+        closing.grant_id == reserve.grant_id,
+        closing.kind.in_(CLOSINGS),
+    )
+    return select(reserve.job_id).where(reserve.kind == "reserve", reserve.effective_at >= since, ~closed)
+
+
+def _not_closed(since: datetime) -> Select[str]:
+    return select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.id.in_(_open_reserve(since)))
+
+
+def _orphaned(since: datetime) -> Select[str]:
+    open_reserve = _open_reserve(since).distinct().subquery()
+    return select(open_reserve.c.job_id).where(~exists().where(JobRow.id == open_reserve.c.job_id))
+
+
+def _closed_alive(since: datetime) -> Select[str]:
+    closings = select(LedgerEntryRow.job_id).where(
+        LedgerEntryRow.kind.in_(CLOSINGS), LedgerEntryRow.effective_at >= since
+    )
+    return select(JobRow.id).where(JobRow.state.not_in(ENDED), JobRow.id.in_(closings))
+
+
+def _wrong_sum(since: datetime) -> Select[str]:
+    """Delivered jobs took their cost, failed and refused ones nothing, cancelled ones something between."""
+    total = func.sum(LedgerEntryRow.amount)
+    sums = (
+        select(LedgerEntryRow.job_id, total.label("total"), func.count().label("entries"))
+        .where(LedgerEntryRow.kind.in_(OF_JOBS), LedgerEntryRow.effective_at >= since)
+        .group_by(LedgerEntryRow.job_id)
+        .subquery()
+    )
+    wrong = or_(
+        and_(JobRow.state == "delivered", sums.c.total != -JobRow.cost),
+        and_(JobRow.state.in_(("failed", "refused")), sums.c.total != 0),
+        and_(JobRow.state == "cancelled", or_(sums.c.total > 0, sums.c.total < -JobRow.cost)),
+    )
+    return (
+        select(JobRow.id)
+        .join(sums, sums.c.job_id == JobRow.id)
+        .where(wrong, JobRow.id.not_in(_open_reserve(since)))
+    )
+
+
+async def _stray_files(session: AsyncSession, pictures_dir: Path) -> list[str]:
+    """Files whose job has ended or never was; a file's name begins with the id of its job."""
+    if not pictures_dir.is_dir():
+        return []
+    names = sorted(path.name for path in pictures_dir.iterdir() if path.is_file())
+    jobs = {name.partition("-")[0] for name in names}
+    live = await session.scalars(select(JobRow.id).where(JobRow.id.in_(jobs), JobRow.state.not_in(ENDED)))
+    known = set(live)
+    return [name for name in names if name.partition("-")[0] not in known]

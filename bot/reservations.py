@@ -1,0 +1,294 @@
+"""Step 4 of a request's life, reserve: the one door through which every request goes, whatever asked for it.
+
+The job's row and its debit are one transaction, in which nobody else decides: SQLite lets in one writer at a
+time, on PostgreSQL a lock does. Requests that arrive meanwhile share the next transaction: many can be
+decided in a second although each has to reach the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
+from bot.database.session import Database
+from bot.errors import LimitReached
+from bot.jobs import DuplicateInteraction, Job, Origin, utc_now
+from bot.ledger import grants_of, reserve_entries, sums
+from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
+from bot.quotas import Asker, HostRules, cost_of, limits_of
+from bot.rolling import with_time
+from bot.server_rules import load_rules
+from engine.protocol import GenerationRequest
+
+log = logging.getLogger(__name__)
+
+LARGEST_GROUP = 200
+"""Requests decided in one transaction: enough to pay for the disk, few enough to be quick."""
+
+LIVE = ("queued", "running")
+LEDGER_LOCK = 0x7452_694E
+"""Key of PostgreSQL's advisory lock that decisions hold until they are committed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wish:
+    """A request that waits to be decided, and who waits for it."""
+
+    job: Job
+    asker: Asker | None
+    decided: asyncio.Future[Left | None]
+
+
+class Reservations:
+    """Accepts requests, or says which limit refuses them."""
+
+    def __init__(
+        self, database: Database, host: HostRules | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.host = host or HostRules()
+        self._database = database
+        self._clock = clock
+        self._wishes: list[_Wish] = []
+        self._deciding: asyncio.Task[None] | None = None
+
+    async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
+        """Refuse what `reserve` would refuse, before anybody else sees that something was asked.
+
+        Raises:
+            LimitReached | DuplicateInteraction: as `reserve` does.
+            SQLAlchemyError | OSError: nothing is known.
+        """
+        now = self._clock()
+        async with self._database.session() as session:
+            if await session.scalar(select(JobRow.id).where(JobRow.interaction_id == interaction_id)):
+                raise DuplicateInteraction(str(interaction_id))
+            books = await read_books(session, [asker], self.host, now)
+        try:
+            decide(asker, cost_of(request), books, self.host, now)
+        except LimitReached as error:
+            row = _refusal_row(asker, error, now)
+
+            async def record(session: AsyncSession) -> None:
+                await session.execute(insert(RefusalRow), [row])
+
+            await self._database.write(record)
+            raise await self._say_when(error, asker) from None
+
+    async def reserve(self, request: GenerationRequest, origin: Origin) -> Job:
+        """Record a job and take its cost; from here on it is brought to an end.
+
+        Raises:
+            LimitReached: a limit refuses it; nothing was taken.
+            DuplicateInteraction: this interaction has its job already.
+            SQLAlchemyError | OSError: nothing could be recorded, and nothing was taken.
+        """
+        job = Job(
+            id=uuid.uuid4().hex,
+            request=request,
+            origin=origin,
+            state="queued",
+            cost=cost_of(request),
+            created_at=self._clock(),
+        )
+        decided = asyncio.get_running_loop().create_future()
+        self._wishes.append(_Wish(job=job, asker=origin.asker, decided=decided))
+        if self._deciding is None:
+            self._deciding = asyncio.create_task(self._decide_all())
+        try:
+            # Decided to the end even if the caller is cancelled: the job may be on disk already.
+            left = await asyncio.shield(decided)
+        except LimitReached as error:
+            assert origin.asker is not None, "the command line meets no limits"
+            raise await self._say_when(error, origin.asker) from None
+        return replace(job, left=left)
+
+    async def _say_when(self, error: LimitReached, asker: Asker) -> LimitReached:
+        """Look up when a window that rolls has room again; a refusal never fails for want of that."""
+        try:
+            async with self._database.session() as session:
+                return await with_time(session, error, asker, self._clock())
+        except (SQLAlchemyError, OSError):
+            log.exception("when to try again could not be read")
+            return error
+
+    async def _decide_all(self) -> None:
+        try:
+            while self._wishes:
+                group, self._wishes = self._wishes[:LARGEST_GROUP], self._wishes[LARGEST_GROUP:]
+                await self._decide_group(group)
+        finally:
+            self._deciding = None
+
+    async def _decide_group(self, group: Sequence[_Wish]) -> None:
+        outcomes: list[Exception | Left | None] = []
+
+        async def transaction(session: AsyncSession) -> None:
+            outcomes[:] = await self._decide(session, group)
+
+        try:
+            await self._database.write(transaction)
+        except Exception as error:  # whatever it is, each of those who wait is told
+            outcomes[:] = [error] * len(group)
+        for wish, outcome in zip(group, outcomes, strict=True):
+            if wish.decided.done():
+                continue
+            if isinstance(outcome, Exception):
+                wish.decided.set_exception(outcome)
+            else:
+                wish.decided.set_result(outcome)
+
+    async def _decide(self, session: AsyncSession, group: Sequence[_Wish]) -> list[Exception | Left | None]:
+        if session.get_bind().dialect.name == "postgresql":
+            await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
+        # Not before the lock is held: a decision must not be older than what it is based on.
+        now = self._clock()
+        books = await read_books(session, [wish.asker for wish in group if wish.asker], self.host, now)
+        known = await _known_interactions(session, group)
+        existing = set(books.buckets)
+        rows = _Rows()
+        outcomes: list[Exception | Left | None] = []
+        for wish in group:
+            interaction = wish.job.origin.interaction_id
+            if interaction is not None and interaction in known:
+                outcomes.append(DuplicateInteraction(str(interaction)))
+                continue
+            try:
+                charge, left = self._charge(wish, books, now)
+            except LimitReached as error:
+                rows.refuse(wish, error, now)
+                outcomes.append(error)
+                continue
+            if interaction is not None:
+                known.add(interaction)
+            rows.accept(wish, charge, now)
+            outcomes.append(left)
+        await rows.write(session, existing)
+        return outcomes
+
+    def _charge(self, wish: _Wish, books: Books, now: datetime) -> tuple[Charge | None, Left | None]:
+        """What the request takes, and what is left then."""
+        if wish.asker is None:
+            return None, None
+        charge = decide(wish.asker, wish.job.cost, books, self.host, now)
+        limits = limits_of(wish.asker, books.rules_of(wish.asker.guild_id), self.host)
+        books.take(wish.asker, charge, limits, now)
+        return charge, least_left(wish.asker, books, limits, now)
+
+
+class _Rows:
+    """What a group's decisions add to the tables, collected so that each table is written once."""
+
+    def __init__(self) -> None:
+        self._jobs: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
+        self._refusals: list[dict[str, Any]] = []
+        self._buckets: dict[tuple[int, int], datetime] = {}
+
+    def accept(self, wish: _Wish, charge: Charge | None, now: datetime) -> None:
+        self._jobs.append(_job_row(wish.job))
+        if charge is not None and wish.asker is not None:
+            self._entries += reserve_entries(wish.job.id, wish.asker, charge.parts, "a picture", now)
+            self._buckets.update(charge.buckets)
+
+    def refuse(self, wish: _Wish, error: LimitReached, now: datetime) -> None:
+        assert wish.asker is not None
+        self._refusals.append(_refusal_row(wish.asker, error, now))
+
+    async def write(self, session: AsyncSession, existing: set[tuple[int, int]]) -> None:
+        for model, rows in (
+            (JobRow, self._jobs),
+            (LedgerEntryRow, self._entries),
+            (RefusalRow, self._refusals),
+        ):
+            if rows:
+                await session.execute(insert(model), rows)
+        new = [_bucket(key, at) for key, at in self._buckets.items() if key not in existing]
+        changed = [_bucket(key, at) for key, at in self._buckets.items() if key in existing]
+        if new:
+            await session.execute(insert(RateBucketRow), new)
+        if changed:
+            await session.execute(update(RateBucketRow), changed)
+
+
+def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, Any]:
+    return {
+        "created_at": now,
+        "guild_id": asker.guild_id,
+        "user_id": asker.user_id,
+        "code": error.code,
+    }
+
+
+def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
+    return {"guild_id": key[0], "user_id": key[1], "full_at": full_at}
+
+
+def _job_row(job: Job) -> dict[str, Any]:
+    origin = job.origin
+    return {
+        "id": job.id,
+        "state": job.state,
+        "request": msgspec.msgpack.encode(job.request),
+        "cost": job.cost,
+        "preset": job.request.labels.get("Preset", ""),
+        "created_at": job.created_at,
+        "interaction_id": origin.interaction_id,
+        "interaction_token": origin.interaction_token,
+        "application_id": origin.application_id,
+        "guild_id": origin.guild_id,
+        "channel_id": origin.channel_id,
+        "user_id": origin.user_id,
+        "message_id": origin.message_id,
+        "locale": origin.locale,
+        "attachment_size_limit": origin.attachment_size_limit,
+    }
+
+
+async def _known_interactions(session: AsyncSession, group: Sequence[_Wish]) -> set[int]:
+    """Those of the group that have a job already, from another delivery or another process."""
+    ids = [wish.job.origin.interaction_id for wish in group if wish.job.origin.interaction_id is not None]
+    found = await session.scalars(select(JobRow.interaction_id).where(JobRow.interaction_id.in_(ids)))
+    return {interaction for interaction in found if interaction is not None}
+
+
+async def read_books(session: AsyncSession, askers: Iterable[Asker], host: HostRules, now: datetime) -> Books:
+    """Everything that decides what these may draw now."""
+    askers = set(askers)
+    users = sorted({asker.user_id for asker in askers})
+    guilds = sorted({asker.guild_id for asker in askers} - {EVERYWHERE})
+    rules = await load_rules(session, guilds)
+    books = Books(rules=rules, grants=await grants_of(session, users, now))
+    wanted = {
+        (limit.account, limit.starts_at(now))
+        for asker in askers
+        for limit in limits_of(asker, books.rules_of(asker.guild_id), host)
+    }
+    books.used = await sums(session, wanted)
+    live = await session.execute(
+        select(JobRow.guild_id, JobRow.user_id, func.count())
+        .where(JobRow.user_id.in_(users), JobRow.state.in_(LIVE))
+        .group_by(JobRow.guild_id, JobRow.user_id)
+    )
+    books.live = {(guild_id or EVERYWHERE, user_id or 0): count for guild_id, user_id, count in live.all()}
+    for bucket in await session.scalars(
+        select(RateBucketRow).where(
+            RateBucketRow.user_id.in_(users), RateBucketRow.guild_id.in_([EVERYWHERE, *guilds])
+        )
+    ):
+        books.buckets[bucket.guild_id, bucket.user_id] = bucket.full_at
+    for block in await session.scalars(
+        select(BlockRow).where(BlockRow.user_id.in_(users), BlockRow.guild_id.in_([EVERYWHERE, *guilds]))
+    ):
+        books.blocks[block.guild_id, block.user_id] = Block(until=block.until, reason=block.reason)
+    return books

@@ -1,0 +1,42 @@
+"""What a server's admins chose, read from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.models import GuildSettingsRow, QuotaRow
+from bot.quotas import Quota, Rate, ServerRules
+
+
+async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
+    """The rules of those servers whose admins chose any."""
+    if not guild_ids:
+        return {}
+    quotas: dict[int, dict[tuple[str, int], Quota]] = {}
+    for row in await session.scalars(select(QuotaRow).where(QuotaRow.guild_id.in_(guild_ids))):
+        quota = Quota(amount=row.amount, window=row.window)
+        quotas.setdefault(row.guild_id, {})[row.scope, row.subject_id] = quota
+    settings = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(guild_ids)))
+    chosen = {row.guild_id: row for row in settings}
+    return {
+        guild_id: _rules(chosen.get(guild_id), quotas.get(guild_id, {})) for guild_id in {*chosen, *quotas}
+    }
+
+
+def _rules(row: GuildSettingsRow | None, quotas: dict[tuple[str, int], Quota]) -> ServerRules:
+    if row is None:
+        return ServerRules(quotas=quotas)
+    has_rate = row.rate_count is not None and row.rate_seconds is not None
+    return ServerRules(
+        enabled=row.enabled,
+        suspended=row.suspended,
+        timezone=row.timezone,
+        allowed_channels=frozenset(row.allowed_channels),
+        exempt_roles=frozenset(row.exempt_roles),
+        quotas=quotas,
+        rate=Rate(count=row.rate_count or 1, seconds=row.rate_seconds or 1) if has_rate else None,
+        concurrent_jobs=row.concurrent_jobs,
+    )

@@ -1,0 +1,124 @@
+"""What has to happen though nobody asks for it: late refunds, another try, expiry, and forgetting.
+
+Runs in the bot process at the start and every few minutes. Each part may run at any time, and twice: several
+bots on one database do not get into each other's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Delete, delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.models import JobRow, RefusalRow
+from bot.database.session import Database
+from bot.jobs import ENDED, IllegalTransition, JobStore, utc_now
+from bot.ledger import expire_grants
+from bot.pictures import PictureStore
+from bot.reconcile import find_discrepancies, mend
+
+log = logging.getLogger(__name__)
+
+EVERY = timedelta(minutes=5)
+KEPT_FOR = timedelta(days=1)
+"""How long pictures that Discord took nowhere wait for `/jobs` before they are refunded."""
+
+CHUNK = 500
+"""Rows deleted in one transaction: others want to write too."""
+
+
+class Upkeep:
+    """The chores of one bot process."""
+
+    def __init__(
+        self,
+        database: Database,
+        jobs: JobStore,
+        pictures: PictureStore,
+        *,
+        pictures_dir: Path,
+        retention: timedelta,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._pictures = pictures
+        self._pictures_dir = pictures_dir
+        self._retention = retention
+        self._clock = clock
+
+    async def reconcile(self) -> None:
+        """At the start, before anything runs: what does not agree is mended and logged."""
+        now = self._clock()
+        found = await find_discrepancies(self._database, self._pictures_dir, now)
+        for sentence in found.sentences():
+            log.warning("found %s", sentence)
+        if found:
+            await mend(self._database, self._pictures_dir, found, now)
+
+    async def run_once(self) -> None:
+        """All chores, each though another fails."""
+        for chore in (self.refund_kept, self.expire, self.forget):
+            try:
+                await chore()
+            except (SQLAlchemyError, OSError):
+                log.exception("upkeep: %s", chore.__name__)
+
+    @asynccontextmanager
+    async def running(self, also: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+        """Do the chores, and `also`, every few minutes while the block runs."""
+        task = asyncio.create_task(self._run(also))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self, also: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self.run_once()
+            await asyncio.sleep(EVERY.total_seconds())
+            await also()
+
+    async def refund_kept(self) -> None:
+        """Give back what pictures cost that nobody fetched in their day."""
+        for job in await self._jobs.kept_since_before(self._clock() - KEPT_FOR):
+            with suppress(IllegalTransition):  # fetched in this moment
+                await self._jobs.mark(job, "failed", error_code="undelivered")
+                await self._pictures.delete(job.images)
+
+    async def expire(self) -> None:
+        """Take what is left of grants whose time is over."""
+
+        async def take(session: AsyncSession) -> None:
+            await expire_grants(session, self._clock())
+
+        await self._database.write(take)
+
+    async def forget(self) -> None:
+        """Delete jobs, with their prompts, and refusals that are older than the host keeps them."""
+        before = self._clock() - self._retention
+        old_jobs = select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.created_at < before).limit(CHUNK)
+        old_refusals = select(RefusalRow.id).where(RefusalRow.created_at < before).limit(CHUNK)
+        await self._delete_all(delete(JobRow).where(JobRow.id.in_(old_jobs)))
+        await self._delete_all(delete(RefusalRow).where(RefusalRow.id.in_(old_refusals)))
+
+    async def _delete_all(self, statement: Delete) -> None:
+        deleted = CHUNK
+        while deleted == CHUNK:
+
+            async def chunk(session: AsyncSession) -> None:
+                nonlocal deleted
+                result = await session.execute(statement)
+                deleted = cast("CursorResult[Any]", result).rowcount
+
+            await self._database.write(chunk)

@@ -1,0 +1,53 @@
+"""The Show button in `/jobs`: pictures that Discord took nowhere, for the member alone."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Self
+
+import discord
+
+from bot.client import TrinArtBot
+from bot.i18n import translator
+from bot.pictures import pack_uploads
+from cogs.answers import told
+from cogs.render import files, settings_embed
+from cogs.reply import usable
+
+
+class FetchButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=r"trinart:fetch:(?P<job_id>[0-9a-f]{32})",
+):
+    """Hands the pictures of a kept job to the member who asked for them."""
+
+    def __init__(self, job_id: str, label: str) -> None:
+        self.job_id = job_id
+        super().__init__(
+            discord.ui.Button(
+                label=label, style=discord.ButtonStyle.success, custom_id=f"trinart:fetch:{job_id}"
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """Rebuild the button that was pressed."""
+        return cls(match["job_id"], "")
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Answer with the pictures; only when Discord has them is the job delivered."""
+        bot: TrinArtBot = interaction.client
+        async with told(interaction):
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            result = await bot.service.fetch(self.job_id, interaction.user.id)
+            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(interaction.filesize_limit))
+            t = translator(interaction.locale.value)
+            await interaction.edit_original_response(
+                embeds=[settings_embed(result, t)],
+                attachments=files(result, uploads, t),
+                allowed_mentions=discord.AllowedMentions.none(),
+            )
+            await bot.service.outcomes.settle(result)

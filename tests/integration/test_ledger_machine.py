@@ -1,0 +1,410 @@
+"""The ledger and the states of jobs driven through anything that may happen, against a model in plain Python.
+
+Real transactions on a real database: requests that arrive together, jobs that end in every way, grants,
+expiry, resets, a clock that goes on, transactions that break off, and restarts. What is checked after each
+step: who may draw what, that every job's entries have the sum that its state says, and that the whole ledger
+is the sum of what the model knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.database.models import LedgerEntryRow, QuotaRow
+from bot.database.session import Database
+from bot.errors import ChannelQuotaUsedUp, CostsTooMuch, LimitReached, MemberQuotaUsedUp, TooManyJobs
+from bot.jobs import IllegalTransition, Job, JobState, JobStore, Origin
+from bot.ledger import expire_grants, give, grants_of, reset_window, sums
+from bot.quotas import Account, HostRules, Quota
+from bot.reconcile import find_discrepancies
+from bot.reservations import Reservations
+from engine.protocol import GenerationRequest, ModelCard
+from tests.fixtures.postgres import PostgresServer
+
+GUILD, CHANNELS, USERS = 5, (8, 9), (1, 2)
+MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 5_000, 8_000, 4
+MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
+CARD = ModelCard(name="none", sizes={"square": (512, 512)})
+
+
+class BrokenOff(Exception):
+    """What a transaction meets in the middle."""
+
+
+@dataclass
+class ModelGrant:
+    left: int
+    expires_at: datetime
+
+
+@dataclass
+class ModelJob:
+    job: Job
+    day: datetime
+    parts: dict[int, int]
+    state: JobState = "queued"
+
+
+@dataclass
+class Model:
+    """What the ledger should say."""
+
+    jobs: list[ModelJob] = field(default_factory=list)
+    grants: dict[int, dict[int, ModelGrant]] = field(default_factory=lambda: {user: {} for user in USERS})
+    given_back: dict[tuple[int, datetime], int] = field(default_factory=dict)
+    total: int = 0
+
+    def used(self, user: int, day: datetime) -> int:
+        taken = sum(
+            job.parts.get(0, 0) for job in self.jobs if job.job.origin.user_id == user and job.day == day
+        )
+        return taken - self.given_back.get((user, day), 0)
+
+    def used_in(self, channel: int, day: datetime) -> int:
+        return sum(
+            sum(job.parts.values())
+            for job in self.jobs
+            if job.job.origin.channel_id == channel and job.day == day
+        )
+
+    def live(self, user: int) -> list[ModelJob]:
+        return [
+            job for job in self.jobs if job.job.origin.user_id == user and job.state in ("queued", "running")
+        ]
+
+    def usable(self, user: int, now: datetime) -> dict[int, ModelGrant]:
+        grants = {
+            key: grant
+            for key, grant in self.grants[user].items()
+            if grant.left > 0 and now < grant.expires_at
+        }
+        return dict(sorted(grants.items(), key=lambda item: (item[1].expires_at, item[0])))
+
+    def decide(
+        self, user: int, channel: int, cost: int, now: datetime
+    ) -> dict[int, int] | type[LimitReached]:
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        if len(self.live(user)) >= AT_A_TIME:
+            return TooManyJobs
+        if cost > max(CHANNEL_QUOTA - self.used_in(channel, day), 0):
+            return ChannelQuotaUsedUp
+        own = max(MEMBER_QUOTA - self.used(user, day), 0)
+        parts = {0: min(cost, own)} if own else {}
+        owed = cost - min(cost, own)
+        for key, grant in self.usable(user, now).items():
+            if owed:
+                parts[key] = min(grant.left, owed)
+                owed -= parts[key]
+        if owed:
+            paid = cost - owed
+            return CostsTooMuch if cost > MEMBER_QUOTA and paid >= MEMBER_QUOTA else MemberQuotaUsedUp
+        return parts
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """One server with a quota for its members and one for its channels."""
+
+    new_database: Callable[[Path], AbstractAsyncContextManager[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.files = type(self).new_database(Path(self.folder.name))
+        self.url = self.run(self.files.__aenter__())
+        self.now = MIDNIGHT + timedelta(hours=9)
+        self.model = Model()
+        self.interactions = 0
+        self.run(self.open())
+        self.run(self.write(self.set_quotas))
+
+    def run(self, coroutine: Any) -> Any:
+        return self.runner.run(coroutine)
+
+    def teardown(self) -> None:
+        self.run(self.close())
+        self.run(self.files.__aexit__(None, None, None))
+        self.runner.close()
+        self.folder.cleanup()
+
+    # --- the bot's process ---
+
+    async def open(self) -> None:
+        self.connection = Database.connect(self.url)
+        self.database = await self.connection.__aenter__()
+        host = HostRules(default_quota=Quota(amount=MEMBER_QUOTA, window="day"), concurrent_jobs=AT_A_TIME)
+        self.reservations = Reservations(self.database, host, clock=lambda: self.now)
+        self.jobs = JobStore(self.database, clock=lambda: self.now)
+
+    async def close(self) -> None:
+        await self.connection.__aexit__(None, None, None)
+
+    async def write(self, work: Any) -> None:
+        await self.database.write(work)
+
+    async def set_quotas(self, session: AsyncSession) -> None:
+        for channel in CHANNELS:
+            session.add(
+                QuotaRow(
+                    guild_id=GUILD, scope="channel", subject_id=channel, amount=CHANNEL_QUOTA, window="day"
+                )
+            )
+
+    @rule()
+    def restart(self) -> None:
+        self.run(self.close())
+        self.run(self.open())
+
+    @rule(hours=st.integers(1, 30))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+
+    # --- members ---
+
+    @rule(
+        wishes=st.lists(
+            st.tuples(st.sampled_from(USERS), st.sampled_from(CHANNELS), st.integers(1, 120)),
+            min_size=1,
+            max_size=5,
+        )
+    )
+    def ask_together(self, wishes: list[tuple[int, int, int]]) -> None:
+        origins = [self.origin(user, channel) for user, channel, _ in wishes]
+        outcomes = self.run(self.reserve_all([(r, o) for (_, _, r), o in zip(wishes, origins, strict=True)]))
+        for (user, channel, _), outcome in zip(wishes, outcomes, strict=True):
+            cost = outcome.cost if isinstance(outcome, Job) else int(outcome.fields.get("cost", 0))
+            expected = self.model.decide(user, channel, cost, self.now)
+            if isinstance(outcome, Job):
+                assert isinstance(expected, dict), expected
+                self.record(outcome, expected)
+            else:
+                assert type(outcome) is expected
+
+    def origin(self, user: int, channel: int) -> Origin:
+        self.interactions += 1
+        return Origin(interaction_id=self.interactions, user_id=user, guild_id=GUILD, channel_id=channel)
+
+    async def reserve_all(self, wishes: list[tuple[int, Origin]]) -> list[Any]:
+        return await asyncio.gather(
+            *(self.reservations.reserve(request_of(tenths), origin) for tenths, origin in wishes),
+            return_exceptions=True,
+        )
+
+    def record(self, job: Job, parts: dict[int, int]) -> None:
+        day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        self.model.jobs.append(ModelJob(job=job, day=day, parts=dict(parts)))
+        self.model.total -= job.cost
+        user = job.origin.user_id or 0
+        for key, amount in parts.items():
+            if key:
+                self.model.grants[user][key].left -= amount
+
+    # --- jobs ---
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(
+        data=st.data(),
+        state=st.sampled_from(
+            ["running", "succeeded", "delivered", "failed", "cancelled", "refused", "queued"]
+        ),
+        share=st.integers(0, 10),
+        breaks_off=st.booleans(),
+    )
+    def enter(self, data: st.DataObject, state: JobState, share: int, breaks_off: bool) -> None:
+        known = data.draw(st.sampled_from(self.model.jobs))
+        used = known.job.cost * share // 10
+        outcome = self.run(self.try_to_enter(known, state, used, breaks_off))
+        assert (outcome is None) == (known.state in MAY_ENTER[state] and not breaks_off), outcome
+        if outcome is None:
+            known.state = state
+            if state in PAYS:
+                self.close_account(known, {"delivered": known.job.cost, "cancelled": used}.get(state, 0))
+
+    async def try_to_enter(
+        self, known: ModelJob, state: JobState, used: int, breaks_off: bool
+    ) -> Exception | None:
+        job = replace(known.job, state=known.state)
+        write = self.database.write
+
+        async def break_off(work: Any) -> Any:
+            async def broken(session: AsyncSession) -> None:
+                await work(session)
+                raise BrokenOff
+
+            return await write(broken)
+
+        if breaks_off:
+            self.database.write = break_off  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            if state == "succeeded":
+                await self.jobs.succeed(job, [], seconds=1.0, card=CARD)
+            else:
+                await self.jobs.mark(job, state, used=used)
+        except (IllegalTransition, BrokenOff) as error:
+            return error
+        finally:
+            self.database.write = write
+        return None
+
+    def close_account(self, known: ModelJob, used: int) -> None:
+        """What was not used comes back: to the quota of that day, and to the grants that paid."""
+        self.model.total += known.job.cost - used
+        grants = self.model.grants[known.job.origin.user_id or 0]
+        for key in sorted(known.parts):
+            kept = min(used, known.parts[key])
+            used -= kept
+            if key:
+                grants[key].left += known.parts[key] - kept
+            known.parts[key] = kept
+
+    # --- admins ---
+
+    @rule(user=st.sampled_from(USERS), amount=st.integers(1, 3000), hours=st.integers(1, 50))
+    def grant(self, user: int, amount: int, hours: int) -> None:
+        expires_at = self.now + timedelta(hours=hours)
+
+        async def add(session: AsyncSession) -> None:
+            await give(
+                session,
+                guild_id=GUILD,
+                user_id=user,
+                amount=amount,
+                expires_at=expires_at,
+                actor_id=99,
+                reason="a prize",
+                now=self.now,
+            )
+
+        self.run(self.write(add))
+        key = self.run(self.newest_grant())
+        self.model.grants[user][key] = ModelGrant(amount, expires_at)
+        self.model.total += amount
+
+    async def newest_grant(self) -> int:
+        async with self.database.session() as session:
+            return (await session.scalar(select(func.max(LedgerEntryRow.grant_id)))) or 0
+
+    @rule()
+    def expire(self) -> None:
+        async def take(session: AsyncSession) -> None:
+            await expire_grants(session, self.now)
+
+        self.run(self.write(take))
+        for grants in self.model.grants.values():
+            for grant in grants.values():
+                if grant.expires_at <= self.now and grant.left > 0:
+                    self.model.total -= grant.left
+                    grant.left = 0
+
+    @rule(user=st.sampled_from(USERS))
+    def reset(self, user: int) -> None:
+        day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+        async def give_back(session: AsyncSession) -> None:
+            await reset_window(
+                session, guild_id=GUILD, user_id=user, since=day, actor_id=99, reason="", now=self.now
+            )
+
+        self.run(self.write(give_back))
+        used = max(self.model.used(user, day), 0)
+        self.model.given_back[user, day] = self.model.given_back.get((user, day), 0) + used
+        self.model.total += used
+
+    # --- what must hold ---
+
+    @invariant()
+    def the_books_are_the_models(self) -> None:
+        self.run(self.compare())
+
+    async def compare(self) -> None:
+        day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+        members = {user: (Account("member", GUILD, user), day) for user in USERS}
+        channels = {channel: (Account("channel", GUILD, channel), day) for channel in CHANNELS}
+        async with self.database.session() as session:
+            used = await sums(session, [*members.values(), *channels.values()])
+            grants = await grants_of(session, USERS, self.now)
+            total = await session.scalar(select(func.sum(LedgerEntryRow.amount)))
+        assert {user: used[key] for user, key in members.items()} == {
+            user: self.model.used(user, day) for user in USERS
+        }
+        assert {channel: used[key] for channel, key in channels.items()} == {
+            channel: self.model.used_in(channel, day) for channel in CHANNELS
+        }
+        for user in USERS:
+            left = {grant.id: grant.left for grant in grants.get((GUILD, user), [])}
+            assert left == {key: grant.left for key, grant in self.model.usable(user, self.now).items()}
+        assert (total or 0) == self.model.total
+        assert not await find_discrepancies(self.database, Path(self.folder.name) / "pictures", self.now)
+
+
+MAY_ENTER: dict[JobState, tuple[JobState, ...]] = {
+    "running": ("queued",),
+    "succeeded": ("queued", "running"),
+    "delivered": ("succeeded",),
+    "failed": ("queued", "running", "succeeded"),
+    "refused": ("queued", "running", "succeeded"),
+    "cancelled": ("queued", "running"),
+    "queued": ("running", "succeeded"),
+}
+"""Said again here, so that a transition is not changed without anybody meaning it."""
+
+PAYS = ("delivered", "failed", "refused", "cancelled")
+
+
+def request_of(tenths: int) -> GenerationRequest:
+    """A request that costs about so many hundredths of a picture."""
+    return GenerationRequest(
+        prompt="x",
+        width=512,
+        height=512,
+        num_inference_steps=tenths,
+        guidance_scale=7,
+        sampler="Euler a",
+        seed=1,
+    )
+
+
+@asynccontextmanager
+async def new_sqlite(folder: Path) -> AsyncIterator[str]:
+    yield f"sqlite+aiosqlite:///{folder / 'trinart.db'}"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_no_interleaving_loses_or_makes_pictures(kind: str, request: pytest.FixtureRequest) -> None:
+    if kind == "sqlite":
+        new_database = new_sqlite
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+
+        def new_database(folder: Path) -> AbstractAsyncContextManager[str]:
+            return server.new_database()
+
+    run_state_machine_as_test(
+        type("Machine", (LedgerMachine,), {"new_database": staticmethod(new_database)}),
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

@@ -1,0 +1,114 @@
+"""Pictures that arrived although the bot never heard of it are not sent again, whatever was killed when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from .bot_process import BotProcess, gate, running_bot, until_it_can_draw, wait_gone
+from .handles import Interaction
+from .loopback_discord import LoopbackDiscord
+from .payloads import JSON
+from .scene import DELIVERY_SECONDS, Scene, stop
+from .seen import has_pictures, job_states, shows_progress
+
+SEND = "/channels/*/messages"
+
+
+async def ask_too_slowly(scene: Scene) -> Interaction:
+    """A picture that is finished only when the token of its interaction is over."""
+    interaction = await scene.server.slash("trinart", {"prompt": "a slow lighthouse"})
+    await interaction.wait(shows_progress, DELIVERY_SECONDS)
+    interaction.expire()
+    return interaction
+
+
+async def kill(scene: Scene) -> None:
+    family = scene.bot.family()
+    scene.bot.kill()
+    await scene.bot.exit_code()
+    await wait_gone(family)
+
+
+@asynccontextmanager
+async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
+    """Another bot on the same folder, until it has ended in order and its jobs are done."""
+    async with running_bot(scene.server, scene.data_dir) as successor:
+        await until_it_can_draw(scene.server, successor)
+        yield successor
+        successor.terminate()
+        assert await successor.exit_code() == 0
+
+
+def with_pictures(server: LoopbackDiscord) -> list[JSON]:
+    """All messages that show pictures, in all channels."""
+    return [
+        message
+        for message in server.world.messages.values()
+        if any(file["filename"].startswith("trinart-") for file in message["attachments"])
+    ]
+
+
+async def test_a_message_that_arrived_while_the_bot_was_killed_is_not_sent_again(scene: Scene) -> None:
+    await ask_too_slowly(scene)
+    held = scene.server.hold_next("POST", SEND, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await held.arrived(DELIVERY_SECONDS)
+    await kill(scene)
+    held.release()
+    await scene.server.world.pulse.until(
+        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the late message"
+    )
+    for message in with_pictures(scene.server):
+        message.pop("nonce")  # Discord forgets it after some minutes
+    async with next_start(scene):
+        pass
+    assert len(with_pictures(scene.server)) == 1
+    assert job_states(scene.data_dir) == ["delivered"]
+
+
+async def test_an_answer_that_arrived_before_its_token_was_over_is_not_sent_to_the_channel(
+    scene: Scene,
+) -> None:
+    held = scene.server.hold_next("PATCH", "/webhooks/*", uploads_only=True)
+    interaction = await scene.server.slash("trinart", {"prompt": "a lighthouse"})
+    await held.arrived(DELIVERY_SECONDS)
+    await kill(scene)
+    held.release()
+    await interaction.wait(has_pictures, DELIVERY_SECONDS)
+    interaction.expire()
+    async with next_start(scene):
+        pass
+    assert with_pictures(scene.server) == [interaction.message]
+    assert job_states(scene.data_dir) == ["delivered"]
+
+
+async def test_a_message_that_never_arrived_is_sent_by_the_next_start(scene: Scene) -> None:
+    await ask_too_slowly(scene)
+    held = scene.server.hold_next("POST", SEND, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await held.arrived(DELIVERY_SECONDS)
+    await kill(scene)
+    held.lose()
+    assert with_pictures(scene.server) == []
+    async with next_start(scene):
+        pass
+    assert len(with_pictures(scene.server)) == 1
+    assert job_states(scene.data_dir) == ["delivered"]
+
+
+@pytest.mark.parametrize("status", [503, None])
+async def test_a_message_whose_confirmation_is_lost_is_not_sent_again(
+    scene: Scene, status: int | None
+) -> None:
+    await ask_too_slowly(scene)
+    scene.server.fail_next("POST", SEND, status, apply=True, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await scene.server.world.pulse.until(
+        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the message"
+    )
+    await stop(scene)
+    assert job_states(scene.data_dir) == ["delivered"]
+    assert len(with_pictures(scene.server)) == 1
