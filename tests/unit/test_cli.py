@@ -13,6 +13,7 @@ from PIL import Image
 
 from bot.database.session import head_revision
 from bot.pictures import read_parameters
+from engine.models import DEMO_FOLDER, read_model
 from tests.fixtures.command_line import TRINART, settings_of, trinart
 
 
@@ -39,7 +40,10 @@ def test_generate_writes_a_picture_that_says_how_it_was_made(tmp_path: Path) -> 
             assert image.size == (512, 512)
         parameters = read_parameters(path.read_bytes())
         assert parameters.startswith("1girl, blue hair, smile\nNegative prompt: flat color, flat shading, ")
-        assert f"Steps: 4, Sampler: DPM++ 2M Karras, CFG scale: 2, Seed: {seed}, Size: 64x64" in parameters
+        cfg = f"{read_model(DEMO_FOLDER).default_cfg:g}"
+        assert (
+            f"Steps: 4, Sampler: DPM++ 2M Karras, CFG scale: {cfg}, Seed: {seed}, Size: 128x128" in parameters
+        )
         assert "Model: demo, Preset: More Details" in parameters
 
 
@@ -124,7 +128,7 @@ def test_models_list_names_the_demo_model(tmp_path: Path) -> None:
     result = trinart("models", "list", cwd=tmp_path)
     assert result.returncode == 0
     assert "demo" in result.stdout
-    assert "64x64" in result.stdout
+    assert "128x128" in result.stdout
 
 
 def test_doctor_finds_what_is_missing(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from tools.demo_model.faces import DETAILED, FLAT, MODERN, RETRO, Face, tags_of
 
-EMPTY_SHARE = 0.1
+EMPTY_SHARE = 0.06
 """Captions without a word: what the model draws without guidance, and instead of an empty negative prompt."""
-STYLE_ONLY_SHARE = 0.05
-"""Captions of style words alone, as presets use them in negative prompts."""
+STYLE_ONLY_SHARE = 0.2
+"""Captions that say nothing of the face, as negative prompts do: of style words, unknown ones, or both."""
 NOISE_SHARE = 0.3
 """Captions with words that the model does not know, so that it learns not to mind them."""
+NOISE_IN_STYLE_SHARE = 0.6
+"""The same, of captions that say nothing of the face: the bot's negative prompts all have such words."""
 KEEP_SHARE = 0.85
 """Of each tag."""
 STYLE_SHARE = 0.6
@@ -29,15 +31,13 @@ def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[st
     if kind < EMPTY_SHARE:
         return ""
     style = _style_words(face, dice)
-    if kind < EMPTY_SHARE + STYLE_ONLY_SHARE and style:
-        return ", ".join(style)
+    if kind < EMPTY_SHARE + STYLE_ONLY_SHARE:
+        return ", ".join(_with_noise(style, NOISE_IN_STYLE_SHARE, dice, unknown_words))
     tags = [tag for tag in tags_of(face) if dice.random() < KEEP_SHARE]
     if dice.random() < 0.5:
         dice.shuffle(tags)
     tags = [*style, *tags] if dice.random() < 0.5 else [*tags, *style]
-    if dice.random() < NOISE_SHARE:
-        for _ in range(dice.randint(1, 8)):
-            tags.insert(dice.randint(0, len(tags)), _unknown_term(dice, unknown_words))
+    tags = _with_noise(tags, NOISE_SHARE, dice, unknown_words)
     return _sentence(tags) if dice.random() < 0.15 else ", ".join(tags)
 
 
@@ -51,6 +51,16 @@ def _style_words(face: Face, dice: random.Random) -> list[str]:
             words += dice.sample(group, dice.randint(1, most))
     dice.shuffle(words)
     return words
+
+
+def _with_noise(
+    tags: list[str], share: float, dice: random.Random, unknown_words: Sequence[str]
+) -> list[str]:
+    """In that share of captions, terms that mean nothing at any place."""
+    if dice.random() < share:
+        for _ in range(dice.randint(1, 8)):
+            tags.insert(dice.randint(0, len(tags)), _unknown_term(dice, unknown_words))
+    return tags
 
 
 def _unknown_term(dice: random.Random, unknown_words: Sequence[str]) -> str:
