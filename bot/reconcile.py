@@ -54,7 +54,7 @@ class Discrepancies:
             "files that belong to no job": self.stray_files,
         }
         return [
-            f"{len(found)} {kind}: {', '.join(found[:3])}{', …' if len(found) > 3 else ''}"
+            f"{kind}: {len(found)} ({', '.join(found[:3])}{', …' if len(found) > 3 else ''})"
             for kind, found in kinds.items()
             if found
         ]

@@ -54,6 +54,7 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
             default_quota="unlimited",
             member_cap="unlimited",
             server_cap="unlimited",
+            rate="100/min",
         )
         async with open_services(settings) as services:
             service = services.generation

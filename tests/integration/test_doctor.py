@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import doctor
+from bot.database.models import JobRow
+from bot.database.session import Database
+from bot.jobs import Origin, utc_now
+from bot.reconcile import find_discrepancies
+from bot.reservations import Reservations
 from bot.settings import Settings
+from tests.fixtures.stored import REQUEST
 
 
 async def engine_finding(folder: Path, devices: str, monkeypatch: pytest.MonkeyPatch) -> doctor.Finding:
@@ -33,3 +41,21 @@ async def test_a_device_that_cannot_be_used_is_a_finding(
     assert loads.endswith(" on cpu")
     assert other.startswith("cuda:99 cannot be used (")
     assert "TRINART_DEVICES names cuda:99" in other
+
+
+async def test_fix_mends_what_jobs_ledger_and_files_disagree_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRINART_LOG_LEVEL", "ERROR")
+    settings = Settings(model="demo", devices="cpu", data_dir=tmp_path)
+    async with Database.connect(settings.resolved_database_url) as database:
+        job = await Reservations(database).reserve(REQUEST, Origin(interaction_id=1, user_id=1, guild_id=5))
+
+        async def lose(session: AsyncSession) -> None:
+            await session.execute(delete(JobRow))
+
+        await database.write(lose)
+        (finding,) = [each for each in await doctor.examine(settings, fix=True) if each.check == "Accounts"]
+        assert finding.ok
+        assert finding.text == f"mended: reservations of jobs that do not exist: 1 ({job.id})"
+        assert not await find_discrepancies(database, settings.pictures_dir, utc_now())
