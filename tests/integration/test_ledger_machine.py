@@ -402,7 +402,7 @@ def test_no_interleaving_loses_or_makes_pictures(kind: str, request: pytest.Fixt
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), {"new_database": staticmethod(new_database)}),
         settings=settings(
-            max_examples=12,
+            max_examples=6,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

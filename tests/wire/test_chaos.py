@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.chaos import GOALS, run_chaos
 
+JOBS = 15
 
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_nothing_is_lost_or_done_twice_whatever_is_killed(seed: int) -> None:
-    outcome = await run_chaos(jobs=20, seed=seed)
-    assert outcome.jobs >= 20
+
+async def test_nothing_is_lost_or_done_twice_whatever_is_killed() -> None:
+    outcome = await run_chaos(jobs=JOBS, seed=1)
+    assert outcome.jobs >= JOBS
     assert outcome.killed.get("bot", 0) >= 1
     assert {key: getattr(outcome, key) for key in GOALS} == dict.fromkeys(GOALS, 0)
     assert outcome.delivered + outcome.failed_and_refunded == outcome.jobs
