@@ -42,7 +42,8 @@ from engine.protocol import GenerationRequest, ModelCard
 from tests.fixtures.postgres import PostgresServer
 
 GUILD, CHANNELS, USERS = 5, (8, 9), (1, 2)
-MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 5_000, 8_000, 4
+MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 1_500, 4_000, 4
+"""Thousandths of a picture: little enough that grants are needed, and that each limit refuses at times."""
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 CARD = ModelCard(name="none", sizes={"square": (512, 512)})
 
@@ -402,7 +403,7 @@ def test_no_interleaving_loses_or_makes_pictures(kind: str, request: pytest.Fixt
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), {"new_database": staticmethod(new_database)}),
         settings=settings(
-            max_examples=6,
+            max_examples=8,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
