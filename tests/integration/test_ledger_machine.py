@@ -117,8 +117,8 @@ class Model:
                 parts[key] = min(grant.left, owed)
                 owed -= parts[key]
         if owed:
-            paid = cost - owed
-            return CostsTooMuch if cost > MEMBER_QUOTA and paid >= MEMBER_QUOTA else MemberQuotaUsedUp
+            in_all = MEMBER_QUOTA + sum(grant.left for grant in self.usable(user, now).values())
+            return CostsTooMuch if cost > in_all else MemberQuotaUsedUp
         return parts
 
 
