@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.database.models import AuditRow, Base, ImageRow, JobRow, LedgerEntryRow, RefusalRow
 from bot.database.session import Database
 from bot.jobs import Job, JobStore, Origin
-from bot.ledger import close_job, give
+from bot.ledger import close_job, give, reserve_entries
 from bot.pictures import PictureStore
-from bot.quotas import HostRules, Quota
+from bot.quotas import Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
 from bot.reservations import Reservations
 from bot.upkeep import Upkeep
@@ -243,6 +243,27 @@ async def test_what_is_left_of_a_grant_expires(house: House) -> None:
     await house.upkeep.run_once()
     assert await house.total() == 0
     assert await house.count(LedgerEntryRow) == 2
+
+
+@pytest.mark.parametrize(
+    ("used", "left_over"),
+    [(0, {0: 600, 3: 300, 4: 100}), (500, {0: 100, 3: 300, 4: 100}), (700, {3: 200, 4: 100}), (1000, {})],
+)
+async def test_what_a_job_did_not_use_comes_back_to_those_who_paid(
+    house: House, used: int, left_over: dict[int, int]
+) -> None:
+    async def reserve_and_close(session: AsyncSession) -> None:
+        asker = Asker(user_id=1, guild_id=5, channel_id=8)
+        entries = reserve_entries("a" * 32, asker, {0: 600, 3: 300, 4: 100}, "a picture", house.now)
+        await session.execute(insert(LedgerEntryRow), entries)
+        await close_job(session, "a" * 32, used=used, reason="cancelled", now=house.now)
+
+    await house.database.write(reserve_and_close)
+    async with house.database.session() as session:
+        closed = await session.scalars(
+            select(LedgerEntryRow).where(LedgerEntryRow.kind.in_(("settle", "refund")))
+        )
+        assert {entry.grant_id: entry.amount for entry in closed if entry.amount} == left_over
 
 
 # --- append-only ---
