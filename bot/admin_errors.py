@@ -50,8 +50,8 @@ class NotATimeZone(MemberError):
 
 class CannotPostThere(MemberError):
     message = N_(
-        "Pictures cannot be posted in {channel}: the bot needs View Channel, Send Messages, Embed Links and "
-        "Attach Files there. Nothing was changed."
+        "Pictures cannot be posted in {channel}: the bot needs View Channel, Send Messages, Embed Links, "
+        "Attach Files and Read Message History there. Nothing was changed."
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,7 +20,7 @@ from bot.admin_errors import NotAllowed, RecordsUnavailable
 from bot.database.models import AuditRow
 from bot.database.session import Database
 from bot.errors import ControlCharacters, OutOfRange, TextTooLong
-from bot.reservations import LEDGER_LOCK
+from bot.ledger import lock_ledger
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,8 @@ class Desk:
         admin.check()
 
         async def transaction(session: AsyncSession) -> Change:
-            if session.get_bind().dialect.name == "postgresql":
-                # Nobody else decides or changes meanwhile: before and after are what they were and became.
-                await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
+            # Nobody else decides or changes meanwhile: before and after are what they were and became.
+            await lock_ledger(session)
             now = self.clock()
             change = await work(session, now)
             if change.is_one:

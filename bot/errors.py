@@ -146,8 +146,21 @@ class UnexpectedError(MemberError):
     message = N_("Something went wrong on our side. Nothing was charged; please try again.")
 
 
+class Postponed(MemberError):
+    message = N_(
+        "The bot's records cannot be reached just now. Your picture is not lost: it comes by itself "
+        "when they can."
+    )
+
+
+class ElsewhereJob(MemberError):
+    message = N_(
+        "Another part of the bot has this picture. Please do this in the server in which you asked for it."
+    )
+
+
 class NotYourJob(MemberError):
-    message = N_("Only the member who asked for this picture can cancel it.")
+    message = N_("This picture belongs to another member.")
 
 
 class JobNotFound(MemberError):

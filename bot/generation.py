@@ -21,6 +21,7 @@ from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
     DeadlineNotMet,
+    ElsewhereJob,
     EngineNotReady,
     GenerationFailed,
     JobAlreadyEnded,
@@ -29,12 +30,13 @@ from bot.errors import (
     ModelUnavailable,
     NotDelivered,
     NotYourJob,
+    Postponed,
     QueueFull,
     ShuttingDown,
     UnexpectedError,
     cancelled,
 )
-from bot.jobs import ENDED, Job, JobStore, Origin, utc_now
+from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
 from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
@@ -97,6 +99,8 @@ class GenerationService:
         self._taken_up: set[str] = set()
         self.reply_to: Callable[[Job], Reply] | None = None
         """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
+        self._cancelled: dict[str, int] = {}
+        """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
         self._kept: set[str] = set()
         """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
         self.paused = False
@@ -200,10 +204,15 @@ class GenerationService:
             if error.permanent:
                 self._kept.add(job.id)
                 await reply.fail(NotDelivered())
+        except IllegalTransition as error:
+            log.warning("somebody else brought this job to its end: %s", error)
+        except (SQLAlchemyError, OSError):
+            log.exception("job %s waits until the database answers", job.id)
+            await reply.fail(Postponed())
         except Exception:
             log.exception("job %s", job.id)
-            await self.outcomes.give_up(job, "unexpected")
-            await reply.fail(UnexpectedError())
+            ended = await self.outcomes.give_up(job, "unexpected")
+            await reply.fail(UnexpectedError() if ended else Postponed())
         else:
             await self.outcomes.settle(result)
         finally:
@@ -256,7 +265,9 @@ class GenerationService:
                 raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
             case Cancelled():
                 paid = cost_of_steps(job.cost, progress.step, progress.steps)
+                self._cancelled[job.id] = paid
                 await self._jobs.mark(job, "cancelled", used=paid)
+                del self._cancelled[job.id]
                 raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
 
     # --- fetch, cancel, restart ---
@@ -280,9 +291,11 @@ class GenerationService:
             NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
             JobNotFound: the database cannot say whose it is.
         """
-        if (await self._find(job_id, user_id)).state == "succeeded":
+        job = await self._find(job_id, user_id)
+        if job.state == "succeeded":
             raise JobAlreadyEnded
-        self.engine.cancel(job_id)
+        if not self.engine.cancel(job_id) and job_id not in self.runs.job_ids:
+            await self._jobs.mark(job, "cancelled", used=0)  # nobody has begun it
 
     async def _find(self, job_id: str, user_id: int) -> Job:
         """A member's own job that has not ended."""
@@ -295,6 +308,8 @@ class GenerationService:
             raise JobAlreadyEnded
         if job.origin.user_id != user_id:
             raise NotYourJob
+        if not self._shards.own(job.origin.guild_id):
+            raise ElsewhereJob
         return job
 
     async def take_up(self) -> None:
@@ -309,6 +324,8 @@ class GenerationService:
         for job in jobs:
             if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
                 continue  # another process's, or of the command line
-            if job.id not in self._kept | self.runs.job_ids:
+            if job.id in self._cancelled:
+                await self._jobs.mark(job, "cancelled", used=self._cancelled.pop(job.id))
+            elif job.id not in self._kept | self.runs.job_ids:
                 self._taken_up.add(job.id)  # promised before: not refused by the engine
                 self.start(job, self.reply_to(job))

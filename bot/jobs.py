@@ -6,6 +6,7 @@ the ledger in the same transaction.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ BEFORE: dict[JobState, tuple[JobState, ...]] = {
 ENDED: tuple[JobState, ...] = ("refused", "failed", "cancelled", "delivered")
 """States that no job leaves; in entering one its account is closed: settled if delivered or cancelled,
 else refunded."""
+
+UNENDED: tuple[JobState, ...] = ("queued", "running", "succeeded")
 
 TIMES: dict[JobState, str] = {
     "running": "started_at",
@@ -127,6 +130,9 @@ class Job:
     card: ModelCard | None = None
     left: Left | None = None
     """What the member may still draw after it, as it was when it was accepted. Not kept."""
+
+
+log = logging.getLogger(__name__)
 
 
 class JobStore:
@@ -227,7 +233,7 @@ class JobStore:
     async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
         """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
         before = created_before or self._clock()
-        return await self._select(JobRow.state.not_in(ENDED), JobRow.created_at <= before)
+        return await self._select(JobRow.state.in_(UNENDED), JobRow.created_at <= before)
 
     async def kept_since_before(self, moment: datetime) -> list[Job]:
         """Jobs whose pictures Discord has not taken since before that moment."""
@@ -241,7 +247,32 @@ class JobStore:
                 .order_by(JobRow.created_at)
                 .options(selectinload(JobRow.images))
             )
-            return [_to_job(row) for row in rows]
+            jobs = [(row.id, _readable(row)) for row in rows]
+        for job_id in [job_id for job_id, job in jobs if job is None]:
+            await self._fail_unreadable(job_id)
+        return [job for _, job in jobs if job is not None]
+
+    async def _fail_unreadable(self, job_id: str) -> None:
+        """A job that this version cannot read, after a downgrade for example, ends and is refunded."""
+        now = self._clock()
+
+        async def end(session: AsyncSession) -> None:
+            await session.execute(
+                update(JobRow)
+                .where(JobRow.id == job_id, JobRow.state.in_(UNENDED))
+                .values(state="failed", error_code="unreadable", finished_at=now, interaction_token=None)
+            )
+            await close_job(session, job_id, used=0, reason="unreadable", now=now)
+
+        await self._database.write(end)
+
+
+def _readable(row: JobRow) -> Job | None:
+    try:
+        return _to_job(row)
+    except msgspec.MsgspecError:
+        log.exception("job %s cannot be read", row.id)
+        return None
 
 
 def _to_job(row: JobRow) -> Job:

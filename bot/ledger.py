@@ -24,6 +24,9 @@ from bot.database.models import GrantRow, LedgerEntryRow
 from bot.limits import Grant
 from bot.quotas import Account, Asker
 
+LEDGER_LOCK = 0x7452_694E
+"""Key of PostgreSQL's advisory lock that decisions hold until they are committed."""
+
 BOT = 0
 """The actor where nobody in particular caused an entry."""
 
@@ -118,10 +121,13 @@ async def reset_window(
 ) -> int:
     """Give a member back what the window since `since` has used; returns how much.
 
-    What comes back counts when it was used: a window that rolls leaves both behind together.
+    What comes back counts when it was used: a window that rolls leaves both behind together. What jobs that
+    go on have reserved is left out: it may still come back by itself.
     """
     account = Account("member", guild_id, user_id)
-    used = owed = max((await sums(session, [(account, since)]))[account, since], 0)
+    reserved = await _reserved_by_open_jobs(session, guild_id, user_id, since)
+    taken_in_all = (await sums(session, [(account, since)]))[account, since]
+    used = owed = max(taken_in_all - sum(reserved.values()), 0)
     amount = func.sum(_Entry.amount)
     times = await session.execute(
         select(_Entry.effective_at, amount)
@@ -136,7 +142,7 @@ async def reset_window(
         .order_by(_Entry.effective_at.desc())
     )
     for effective_at, taken in times.all():
-        back = min(-int(taken), owed)
+        back = min(max(-int(taken) - reserved.get(effective_at, 0), 0), owed)
         owed -= back
         if back:
             entry = _own_entry("reset", back, guild_id, user_id, 0, actor_id, reason, now)
@@ -145,8 +151,32 @@ async def reset_window(
     return used
 
 
+async def _reserved_by_open_jobs(
+    session: AsyncSession, guild_id: int, user_id: int, since: datetime
+) -> dict[datetime, int]:
+    """What a member's jobs that were not closed hold of the quota, by the time that it counts at."""
+    mine = (_Entry.user_id == user_id, _Entry.guild_id == guild_id, _Entry.effective_at >= since)
+    rows = await session.execute(
+        select(func.min(_Entry.effective_at), func.sum(_Entry.amount))
+        .where(*mine, _Entry.grant_id == 0, _Entry.kind.in_(OF_JOBS))
+        .group_by(_Entry.job_id)
+        .having(func.count() == 1)
+    )
+    reserved: dict[datetime, int] = {}
+    for effective_at, amount in rows.all():
+        reserved[effective_at] = reserved.get(effective_at, 0) - int(amount)
+    return reserved
+
+
+async def lock_ledger(session: AsyncSession) -> None:
+    """Until the transaction ends nobody else decides what may be taken. SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
+
+
 async def expire_grants(session: AsyncSession, now: datetime) -> None:
     """Take what is left of grants whose time is over; what comes back later is taken the next time."""
+    await lock_ledger(session)
     left = func.sum(_Entry.amount)
     rows = await session.execute(
         select(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, left)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.errors import UnexpectedError
 from bot.jobs import IllegalTransition, Job, JobStore
 from bot.pictures import PictureStore
 from bot.reply import GenerationResult, Undeliverable
@@ -27,8 +28,19 @@ class Outcomes:
     async def keep(
         self, job: Job, images: Sequence[Image], *, seconds: float, card: ModelCard
     ) -> GenerationResult:
-        """Files first, then the row that names them."""
-        stored = await self._pictures.save(job.id, images)
+        """Files first, then the row that names them.
+
+        Raises:
+            UnexpectedError: the disk did not take them; the job has failed.
+            SQLAlchemyError | OSError: the database did not answer; the job goes on later.
+        """
+        try:
+            stored = await self._pictures.save(job.id, images)
+        except OSError as error:
+            log.exception("the pictures of job %s could not be written", job.id)
+            if not await self.give_up(job, "disk"):
+                raise
+            raise UnexpectedError from error
         job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
         return GenerationResult(job=job, images=images, card=card, seconds=seconds)
 
@@ -70,9 +82,14 @@ class Outcomes:
         with suppress(SQLAlchemyError, OSError):
             await self._jobs.note_delivery(job, "undelivered_at")
 
-    async def give_up(self, job: Job, error_code: str) -> None:
-        """End a job without pictures; if that cannot be recorded, the next start tries the job again."""
-        with suppress(SQLAlchemyError, IllegalTransition, OSError):
+    async def give_up(self, job: Job, error_code: str) -> bool:
+        """End a job without pictures; False if that could not be recorded, and it is tried again later."""
+        try:
             failed = await self._jobs.mark(job, "failed", error_code=error_code)
+        except (SQLAlchemyError, OSError):
+            log.exception("the end of job %s could not be recorded", job.id)
+            return False
+        with suppress(SQLAlchemyError, OSError):
             current = await self._jobs.get(failed.id)
             await self._pictures.delete(current.images if current else ())
+        return True

@@ -51,7 +51,7 @@ class ExportTooLarge(MemberError):
 
 class JobsStillRunning(MemberError):
     message = N_(
-        "You have {count} requests that wait or are being drawn. Cancel them with /jobs, or wait for them; "
+        "You have {count} requests that are not done. Cancel or fetch them with /jobs, or wait for them; "
         "then delete your data. Nothing was deleted."
     )
 

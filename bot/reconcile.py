@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select, update
+from sqlalchemy import Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from bot.database.models import JobRow, LedgerEntryRow
 from bot.database.session import Database
@@ -98,14 +97,15 @@ async def mend(database: Database, pictures_dir: Path, found: Discrepancies, now
 
 
 def _open_reserve(since: datetime) -> Select[str | None]:
-    """Job ids of reservations that nothing closes."""
-    reserve, closing = aliased(LedgerEntryRow), aliased(LedgerEntryRow)
-    closed = exists().where(
-        closing.job_id == reserve.job_id,
-        closing.grant_id == reserve.grant_id,
-        closing.kind.in_(CLOSINGS),
+    """Job ids of reservations that nothing closes; one pass over the ledger, whatever indexes there are."""
+    entry = LedgerEntryRow
+    closings = func.sum(case((entry.kind.in_(CLOSINGS), 1), else_=0))
+    return (
+        select(entry.job_id)
+        .where(entry.kind.in_(OF_JOBS), entry.effective_at >= since)
+        .group_by(entry.job_id, entry.grant_id)
+        .having(closings == 0)
     )
-    return select(reserve.job_id).where(reserve.kind == "reserve", reserve.effective_at >= since, ~closed)
 
 
 def _not_closed(since: datetime) -> Select[str]:

@@ -24,7 +24,7 @@ from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow,
 from bot.database.session import Database
 from bot.errors import LimitReached
 from bot.jobs import DuplicateInteraction, Job, Origin, utc_now
-from bot.ledger import grants_of, reserve_entries, sums
+from bot.ledger import grants_of, lock_ledger, reserve_entries, sums
 from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
 from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
@@ -37,8 +37,6 @@ LARGEST_GROUP = 200
 """Requests decided in one transaction: enough to pay for the disk, few enough to be quick."""
 
 LIVE = ("queued", "running")
-LEDGER_LOCK = 0x7452_694E
-"""Key of PostgreSQL's advisory lock that decisions hold until they are committed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +59,7 @@ class Reservations:
         self._clock = clock
         self._wishes: list[_Wish] = []
         self._deciding: asyncio.Task[None] | None = None
+        self._notes: set[asyncio.Task[None]] = set()
 
     async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
         """Refuse what `reserve` would refuse, before anybody else sees that something was asked.
@@ -77,13 +76,27 @@ class Reservations:
         try:
             decide(asker, cost_of(request), books, self.host, now)
         except LimitReached as error:
-            row = _refusal_row(asker, error, now)
+            # Not waited for: a database that is busy must not keep Discord from its answer.
+            self._note(_refusal_row(asker, error, now))
+            raise await self._say_when(error, asker) from None
 
-            async def record(session: AsyncSession) -> None:
+    def _note(self, row: dict[str, Any]) -> None:
+        async def write() -> None:
+            async def add(session: AsyncSession) -> None:
                 await session.execute(insert(RefusalRow), [row])
 
-            await self._database.write(record)
-            raise await self._say_when(error, asker) from None
+            try:
+                await self._database.write(add)
+            except (SQLAlchemyError, OSError):
+                log.exception("a refusal could not be recorded")
+
+        task = asyncio.create_task(write())
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def settled(self) -> None:
+        """Wait until all refusals are recorded."""
+        await asyncio.gather(*self._notes)
 
     async def reserve(self, request: GenerationRequest, origin: Origin) -> Job:
         """Record a job and take its cost; from here on it is brought to an end.
@@ -149,8 +162,7 @@ class Reservations:
                 wish.decided.set_result(outcome)
 
     async def _decide(self, session: AsyncSession, group: Sequence[_Wish]) -> list[Exception | Left | None]:
-        if session.get_bind().dialect.name == "postgresql":
-            await session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
+        await lock_ledger(session)
         # Not before the lock is held: a decision must not be older than what it is based on.
         now = self._clock()
         books = await read_books(session, [wish.asker for wish in group if wish.asker], self.host, now)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import GuildSettingsRow, QuotaRow
 from bot.quotas import Quota, Rate, ServerRules
+
+log = logging.getLogger(__name__)
 
 
 async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
@@ -26,6 +30,15 @@ async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[in
     }
 
 
+def _known_zone(row: GuildSettingsRow) -> str:
+    """Another machine's time zones may lack one; its server must not keep the others from drawing."""
+    try:
+        return ZoneInfo(row.timezone).key
+    except (ZoneInfoNotFoundError, ValueError):
+        log.warning("server %d has the time zone %r, which is not known here", row.guild_id, row.timezone)
+        return "UTC"
+
+
 def _rules(row: GuildSettingsRow | None, quotas: dict[tuple[str, int], Quota]) -> ServerRules:
     if row is None:
         return ServerRules(quotas=quotas)
@@ -33,7 +46,7 @@ def _rules(row: GuildSettingsRow | None, quotas: dict[tuple[str, int], Quota]) -
     return ServerRules(
         enabled=row.enabled,
         suspended=row.suspended,
-        timezone=row.timezone,
+        timezone=_known_zone(row),
         allowed_channels=frozenset(row.allowed_channels),
         exempt_roles=frozenset(row.exempt_roles),
         quotas=quotas,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Delete, delete, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import JobRow, RefusalRow
@@ -67,10 +66,7 @@ class Upkeep:
     async def run_once(self) -> None:
         """All chores, each though another fails."""
         for chore in (self.refund_kept, self.expire, self.forget):
-            try:
-                await chore()
-            except (SQLAlchemyError, OSError):
-                log.exception("upkeep: %s", chore.__name__)
+            await self._attempt(chore)
 
     @asynccontextmanager
     async def running(self, also: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
@@ -87,7 +83,14 @@ class Upkeep:
         while True:
             await self.run_once()
             await asyncio.sleep(EVERY.total_seconds())
-            await also()
+            await self._attempt(also)
+
+    async def _attempt(self, chore: Callable[[], Awaitable[None]]) -> None:
+        """Whatever goes wrong in one of them, the others and later rounds go on."""
+        try:
+            await chore()
+        except Exception:
+            log.exception("upkeep: %s", chore)
 
     async def refund_kept(self) -> None:
         """Give back what pictures cost that nobody fetched in their day."""

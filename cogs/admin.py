@@ -28,8 +28,10 @@ LANGUAGE_CHOICES = [Choice(name="English", value="en"), Choice(name="日本語",
 CLEARABLE = ("allowed_channels", "default_preset", "language", "result_channel_id", "timezone")
 CLEAR_CHOICES = [Choice(name=locale_str(FACTS[name]), value=name) for name in CLEARABLE]
 
-NEEDED = discord.Permissions(view_channel=True, send_messages=True, embed_links=True, attach_files=True)
-"""What the bot needs in the channel for results."""
+NEEDED = discord.Permissions(
+    view_channel=True, send_messages=True, embed_links=True, attach_files=True, read_message_history=True
+)
+"""What the bot needs in the channel for results; after a crash it reads whether a picture is there."""
 
 PictureChannel = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel
 

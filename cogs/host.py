@@ -136,15 +136,17 @@ class HostGroup(app_commands.Group):
                 raise BlankText(option="text")
             administration = interaction.client.services.administration
             places = await administration.host.places(host)
-            told = await announce(interaction.client.guilds, places, text)
             total = len(interaction.client.guilds)
-            await administration.host.note(host, "host.announce", after={"text": text, "servers": told})
+            # Before it: a restart in the middle must not leave a post that nobody is known to have made.
+            await administration.host.note(host, "host.announce", after={"text": text, "servers": total})
+            told = await announce(interaction.client.guilds, places, text)
+            log.info("announced in %d of %d servers", told, total)
             summary = t(N_("Posted in {told} of {total} servers."), told=told, total=total)
             try:
                 await answer(interaction, summary)
             except discord.HTTPException:
                 # Very many servers take longer than the 15 minutes in which there can be an answer.
-                log.info("announced in %d of %d servers", told, total)
+                log.warning("how many servers were told could not be answered")
 
     @app_commands.command(
         name=locale_str(N_("engine")), description=locale_str(N_("Devices, and how many jobs there are"))

@@ -37,7 +37,6 @@ DELIVERY_ATTEMPTS = 6
 
 TOKEN_GONE = {50027, 10015, 10062}
 """Codes for a webhook token that is expired or unknown."""
-MESSAGE_GONE = 10008
 TOO_LARGE, TOO_MANY_REQUESTS, SERVER_ERROR = 413, 429, 500
 
 NONCE_LENGTH = 25
@@ -139,9 +138,6 @@ class DiscordReply:
             try:
                 return await self._persist(partial(self._send, result, uploads))
             except discord.HTTPException as error:
-                if error.code == MESSAGE_GONE:
-                    log.info("job %s: its message was deleted; nothing is delivered", self._job.id)
-                    return
                 if error.status != TOO_LARGE or limit < SMALLEST_LIMIT:
                     raise Undeliverable(str(error), permanent=True) from error
                 limit //= 2

@@ -187,11 +187,18 @@ class EngineClient:
             if not ended:
                 self._send(Cancel(job_id))
 
-    def cancel(self, job_id: str) -> None:
-        """Ask for an end; the job's stream then ends with `Cancelled`, or with what came first."""
-        if (job := self._jobs.get(job_id)) is not None:
-            job.cancelled = True  # remembered in case the engine dies before it answers
-            self._send(Cancel(job_id))
+    def cancel(self, job_id: str) -> bool:
+        """Ask for an end; the job's stream then ends with `Cancelled`, or with what came first.
+
+        Returns:
+            Whether there is such a job.
+        """
+        job = self._jobs.get(job_id)
+        if job is None:
+            return False
+        job.cancelled = True  # remembered in case the engine dies before it answers
+        self._send(Cancel(job_id))
+        return True
 
     def _send(self, message: BotToEngine) -> None:
         # Without a channel the engine is being started: all outstanding jobs are submitted when it is.

@@ -151,6 +151,7 @@ class LedgerEntryRow(Base):
     __table_args__ = (
         _one_of("kind", ENTRY_KINDS),
         Index("ix_ledger_entries_member", "user_id", "guild_id", "effective_at", "grant_id", "amount"),
+        Index("ix_ledger_entries_user", "user_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_guild", "guild_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_channel", "channel_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_grant_id", "grant_id", "amount"),
@@ -268,7 +269,10 @@ class RefusalRow(Base):
     """A request that a limit refused: who runs into what, for the admins."""
 
     __tablename__ = "refusals"
-    __table_args__ = (Index("ix_refusals_guild_id_created_at", "guild_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_refusals_guild_id_created_at", "guild_id", "created_at"),
+        Index("ix_refusals_created_at", "created_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -44,6 +44,8 @@ class Database:
             self.url,
             connect_args={"timeout": sqlite.BUSY_SECONDS} if self.is_sqlite else {},
             pool_pre_ping=not self.is_sqlite,
+            # What members typed, and their interactions' tokens, must not come into the log with an error.
+            hide_parameters=True,
         )
         if self.is_sqlite:
             sqlite.prepare_engine(self._engine.sync_engine)

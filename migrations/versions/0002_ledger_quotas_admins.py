@@ -76,6 +76,7 @@ def _create_ledger() -> None:
     op.create_index(
         "ix_ledger_entries_member", entries, ["user_id", "guild_id", "effective_at", "grant_id", "amount"]
     )
+    op.create_index("ix_ledger_entries_user", entries, ["user_id", "effective_at", "kind", "amount"])
     op.create_index("ix_ledger_entries_guild", entries, ["guild_id", "effective_at", "kind", "amount"])
     op.create_index("ix_ledger_entries_channel", entries, ["channel_id", "effective_at", "kind", "amount"])
     op.create_index("ix_ledger_entries_grant_id", entries, ["grant_id", "amount"])
@@ -138,6 +139,7 @@ def _create_limits() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refusals")),
     )
     op.create_index("ix_refusals_guild_id_created_at", "refusals", ["guild_id", "created_at"])
+    op.create_index("ix_refusals_created_at", "refusals", ["created_at"])
 
 
 def _create_audit_log_and_presets() -> None:

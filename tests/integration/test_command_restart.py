@@ -245,8 +245,10 @@ async def test_where_the_bot_may_not_write_the_picture_comes_by_direct_message(
         assert (await world.last_job()).state == "delivered"
 
 
-async def test_a_message_that_was_deleted_meanwhile_ends_the_job(data_dir: Path, gate: Path) -> None:
-    """Whoever deleted it does not want the picture any more."""
+async def test_the_pictures_of_a_message_that_was_deleted_are_kept_for_jobs(
+    data_dir: Path, gate: Path
+) -> None:
+    """A moderator may have deleted it: who asked can still fetch them, or pays nothing."""
     async with open_world(data_dir) as world:
         result = await world.ask(prompt="1girl slow")
         await until(world.env, lambda: shows_button(result))
@@ -255,5 +257,7 @@ async def test_a_message_that_was_deleted_meanwhile_ends_the_job(data_dir: Path,
         gate.touch()
         await world.finish()
         assert world.channel.history() == []
-        assert (await world.last_job()).state == "delivered"
-        assert world.picture_files() == []
+        row = await world.last_job()
+        assert row.state == "succeeded"
+        assert row.undelivered_at is not None
+        assert world.picture_files() != []

@@ -327,7 +327,12 @@ class LedgerMachine(RuleBasedStateMachine):
             )
 
         self.run(self.write(give_back))
-        used = max(self.model.used(user, day), 0)
+        waiting = sum(
+            job.parts.get(0, 0)
+            for job in self.model.jobs
+            if job.job.origin.user_id == user and job.day == day and job.state not in PAYS
+        )
+        used = max(self.model.used(user, day) - waiting, 0)
         self.model.given_back[user, day] = self.model.given_back.get((user, day), 0) + used
         self.model.total += used
 
