@@ -178,7 +178,7 @@ async def test_somebody_else_cannot_cancel(world: World, steps: Steps) -> None:
     click = await world.ren.click(result.response, label="Cancel")
     assert click.response is not None
     assert click.response.ephemeral
-    assert click.response.content == "Only the member who asked for this picture can cancel it."
+    assert click.response.content == "This picture belongs to another member."
     steps.release("all")
     assert (await world.answer_to(result)).attachments
 

@@ -220,7 +220,7 @@ async def test_an_announcement_goes_where_servers_want_it(office: Office) -> Non
     text = await do(office, "host announce", text="@everyone  new **model** <@1>")
     assert text == "Posted in 2 of 3 servers."
     [here] = results.history()
-    assert here.content == "📣 **ボット管理者からのお知らせ**\n@everyone new **model** <@1>"
+    assert here.content == "📣 **ボット運営者からのお知らせ**\n@everyone new **model** <@1>"
     [there] = system.history()
     assert there.content.startswith("📣 **From the host of this bot**\n@everyone")
     assert not there.mention_everyone
