@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -264,6 +264,22 @@ async def test_what_a_job_did_not_use_comes_back_to_those_who_paid(
             select(LedgerEntryRow).where(LedgerEntryRow.kind.in_(("settle", "refund")))
         )
         assert {entry.grant_id: entry.amount for entry in closed if entry.amount} == left_over
+
+
+async def test_a_job_that_cannot_be_read_ends_refunded_and_holds_up_no_other(house: House) -> None:
+    unreadable, readable = await house.reserve(), await house.reserve()
+    await house.change(update(JobRow).where(JobRow.id == unreadable.id).values(request=b"\xc1"))
+    assert [job.id for job in await house.jobs.unfinished()] == [readable.id]
+    assert (await house.state(unreadable), await house.total(unreadable)) == ("failed", 0)
+    assert not await house.find()
+
+
+async def test_what_members_typed_and_their_tokens_are_not_in_errors(house: House) -> None:
+    origin = Origin(interaction_id=1, interaction_token="a secret", user_id=1, guild_id=5)
+    await house.change(text("ALTER TABLE jobs RENAME TO jobs_away"))
+    with pytest.raises(DBAPIError) as caught:
+        await house.change(insert(JobRow).values(id="1", interaction_token=origin.interaction_token))
+    assert "a secret" not in str(caught.value)
 
 
 # --- append-only ---
