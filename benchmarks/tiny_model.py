@@ -47,7 +47,13 @@ def tiny_unet() -> UNet2DConditionModel:
 def tiny_parts() -> Any:
     """What DiffusionModel takes of a pipeline."""
     demo: Any = StableDiffusionPipeline.from_pretrained(
-        DEMO_FOLDER, local_files_only=True, unet=None, vae=None, safety_checker=None, feature_extractor=None
+        DEMO_FOLDER,
+        local_files_only=True,
+        torch_dtype=torch.float32,
+        unet=None,
+        vae=None,
+        safety_checker=None,
+        feature_extractor=None,
     )
     return SimpleNamespace(
         unet=tiny_unet(),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.admin_errors import BlankText
 from bot.audit import Admin, Change, Desk, check_range, clean_text
 from bot.database.models import BlockRow
 from bot.ledger import give, reset_window
@@ -117,6 +118,8 @@ class MemberChanges:
         if hours is not None:
             check_range("hours", hours, 1, MAX_BLOCK_HOURS)
         reason = clean_text("reason", reason)
+        if not reason:
+            raise BlankText(option="reason")  # the member is told it
 
         async def work(session: AsyncSession, now: datetime) -> Change:
             row = await session.get(BlockRow, (admin.guild_id, user_id))

@@ -35,7 +35,11 @@ TOLERANCE = 1e-4
 def pipe() -> StableDiffusionPipeline:
     torch.set_num_threads(1)  # two of them on two busy cores wait for each other most of the time
     pipe = StableDiffusionPipeline.from_pretrained(
-        DEMO_FOLDER, local_files_only=True, safety_checker=None, requires_safety_checker=False
+        DEMO_FOLDER,
+        local_files_only=True,
+        torch_dtype=torch.float32,
+        safety_checker=None,
+        requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe

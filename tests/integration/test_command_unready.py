@@ -48,7 +48,7 @@ async def test_without_a_usable_model_members_hear_who_can_repair_it(
 
         text = await refusal(world, "1girl", locale)
         assert is_japanese(text) == (locale == "ja")
-        assert "管理者" in text if locale == "ja" else "The host of this bot has to repair it" in text
+        assert "運営者" in text if locale == "ja" else "The host of this bot has to repair it" in text
         assert str(tmp_path) not in text
         assert text.endswith(">>> 1girl")
 

@@ -227,7 +227,7 @@ async def test_an_announcement_goes_where_servers_want_it(office: Office) -> Non
     sent = [entry for entry in world.env.http_requests if entry.path.endswith(f"/{system.id}/messages")]
     assert [entry.json["allowed_mentions"] for entry in sent if entry.json] == [{"parse": []}]
     last = (await host_log(office))[-1]
-    assert last == ("host.announce", None, {"text": "@everyone new **model** <@1>", "servers": 2})
+    assert last == ("host.announce", None, {"text": "@everyone new **model** <@1>", "servers": 3})
 
 
 @pytest.mark.usefixtures("host")

@@ -31,7 +31,11 @@ WEIGHTS = st.floats(0, MAX_WEIGHT)
 @pytest.fixture(scope="module")
 def pipe() -> Any:
     return StableDiffusionPipeline.from_pretrained(
-        DEMO_FOLDER, local_files_only=True, safety_checker=None, requires_safety_checker=False
+        DEMO_FOLDER,
+        local_files_only=True,
+        torch_dtype=torch.float32,
+        safety_checker=None,
+        requires_safety_checker=False,
     )
 
 

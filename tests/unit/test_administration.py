@@ -46,7 +46,7 @@ from bot.database.models import (
 from bot.database.session import Database
 from bot.errors import MemberError, OutOfRange
 from bot.host import HostChanges
-from bot.ledger import reserve_entries
+from bot.ledger import close_job, reserve_entries
 from bot.presets import PresetBook
 from bot.quotas import MAX_AMOUNT, Asker, HostRules, Quota
 from bot.usage import Usage, percentiles
@@ -189,6 +189,7 @@ async def test_what_a_reset_gave_back_leaves_a_rolling_window_with_what_was_used
     used = reserve_entries("job", MIKA, {0: 3000}, "", NOW - timedelta(hours=20))
     async with database.session() as session:
         await session.execute(insert(LedgerEntryRow), used)
+        await close_job(session, "job", used=3000, reason="delivered", now=NOW)
     assert (await service.members.allowance(BOSS, MIKA)).limits[0].left == 2000
     await service.members.reset(BOSS, MIKA, reason=None)
     assert not (await service.members.reset(BOSS, MIKA, reason=None)).is_one, "only once"

@@ -49,7 +49,7 @@ def test_list_says_what_a_model_is_in_80_columns(tmp_path: Path) -> None:
     assert list(models) == ["demo (in use)", "mine"]
     sha256, date = source["sha256"][:10], content["date"][:10]
     assert models["mine"] == [
-        f"disk    0.03 GB, fp32, imported {date}",
+        f"disk    0.04 GB, fp32, imported {date}",
         "sizes   512x512, 512x768, 768x512, 448x832, 832x448",
         f"from    mine.ckpt ({sha256})",
         f"from    autoencoder_fix_kl-f8-trinart_characters.ckpt ({sha256})",

@@ -37,7 +37,7 @@ def test_a_model_is_found_by_name_or_path(name: str, place: Path) -> None:
 def test_the_demo_model_is_whole() -> None:
     card = read_model(DEMO_FOLDER)
     assert card.name == "demo"
-    assert card.sizes == {"square": (64, 64)}
+    assert card.sizes == {"square": (128, 128), "portrait": (128, 160), "landscape": (160, 128)}
     assert card.hash == "", "only a worker reads the weights"
 
 

@@ -44,7 +44,7 @@ def test_one_byte_too_many_makes_them_webp() -> None:
     assert {read_parameters(upload.data) for upload in uploads} == {PARAMETERS}
 
 
-@given(limit=st.integers(3_000, TOTAL + 10), count=st.integers(1, 4))
+@given(limit=st.integers(6_000, TOTAL + 10), count=st.integers(1, 4))
 @settings(max_examples=25, deadline=None)
 def test_every_picture_is_sent_once_and_together_they_fit(limit: int, count: int) -> None:
     uploads = pack_uploads(PICTURES[:count], limit)
