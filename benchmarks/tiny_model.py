@@ -49,7 +49,7 @@ def tiny_parts() -> Any:
     demo: Any = StableDiffusionPipeline.from_pretrained(
         DEMO_FOLDER,
         local_files_only=True,
-        torch_dtype=torch.float32,
+        dtype=torch.float32,
         unet=None,
         vae=None,
         safety_checker=None,

@@ -37,7 +37,7 @@ def pipe() -> StableDiffusionPipeline:
     pipe = StableDiffusionPipeline.from_pretrained(
         DEMO_FOLDER,
         local_files_only=True,
-        torch_dtype=torch.float32,
+        dtype=torch.float32,
         safety_checker=None,
         requires_safety_checker=False,
     )

@@ -33,7 +33,7 @@ def pipe() -> Any:
     return StableDiffusionPipeline.from_pretrained(
         DEMO_FOLDER,
         local_files_only=True,
-        torch_dtype=torch.float32,
+        dtype=torch.float32,
         safety_checker=None,
         requires_safety_checker=False,
     )

@@ -83,7 +83,7 @@ EVERYTHING: dict[str, Callable[[Administration, Admin], Awaitable[object]]] = {
     "change_settings": lambda s, a: s.rules.change_settings(a, SettingChanges(timezone="Asia/Tokyo")),
     "grant": lambda s, a: s.members.grant(a, 3, 1, days=None, reason=None),
     "reset": lambda s, a: s.members.reset(a, MIKA, reason=None),
-    "block": lambda s, a: s.members.block(a, 3, hours=None, reason=""),
+    "block": lambda s, a: s.members.block(a, 3, hours=None, reason="spam"),
     "unblock": lambda s, a: s.members.unblock(a, 3),
     "allowance": lambda s, a: s.members.allowance(a, MIKA),
     "overview": lambda s, a: s.reports.overview(a),
@@ -152,7 +152,7 @@ async def test_a_change_and_its_row(service: Administration, database: Database)
 async def test_servers_do_not_see_each_other(service: Administration) -> None:
     elsewhere = Admin(actor_id=1, guild_id=11, may_manage=True)
     await service.rules.set_quota(BOSS, Subject(), Quota.parse("2/week"))
-    await service.members.block(BOSS, 3, hours=None, reason="")
+    await service.members.block(BOSS, 3, hours=None, reason="spam")
     await service.members.grant(BOSS, 3, 1, days=None, reason=None)
     assert await service.log(elsewhere, page=0, size=9) == ([], False)
     overview = await service.reports.overview(elsewhere)
