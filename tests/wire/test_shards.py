@@ -54,6 +54,7 @@ async def two_bots(
             bots.append(await stack.enter_async_context(running_bot(server, data_dir, env=env)))
         for bot in bots:
             await bot.said("is ready")
+            await bot.said("connected to Discord")
         await server.world.pulse.until(lambda: server.identifies == 2, START_SECONDS, "both shards")
         await server.commands_synced("trinart", timeout=START_SECONDS)
         yield bots
