@@ -104,6 +104,22 @@ class World:
         return sorted(self.settings.pictures_dir.glob("*"))
 
 
+class Steps:
+    """Lets the steps of the stepping worker end, one by one or all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def hold(self) -> None:
+        """From the next job on, every step waits."""
+        for file in self._folder.iterdir():
+            file.unlink()
+
+    def release(self, step: int | str) -> None:
+        """Let a step end, whichever job it belongs to; `all` for all that are to come."""
+        (self._folder / str(step)).touch()
+
+
 @asynccontextmanager
 async def open_world(
     data_dir: Path,

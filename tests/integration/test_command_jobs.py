@@ -15,6 +15,7 @@ from bot.database.models import LedgerEntryRow
 from tests.integration.simcord_limits import COST_TOLD, Place, new_place
 from tests.integration.simcord_world import (
     STEPPING_WORKER,
+    Steps,
     World,
     buttons,
     interactions_with,
@@ -24,22 +25,6 @@ from tests.integration.simcord_world import (
 )
 
 LOCALES = pytest.mark.parametrize("locale", ["en-US", "ja"])
-
-
-class Steps:
-    """Lets the worker's steps end."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def hold(self) -> None:
-        """From the next job on, every step waits."""
-        for file in self._folder.iterdir():
-            file.unlink()
-
-    def release(self, step: int | str) -> None:
-        """Let a step end; `all` for all that are to come."""
-        (self._folder / str(step)).touch()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import simcord
 import cogs.reply
 from tests.integration.simcord_world import (
     STEPPING_WORKER,
+    Steps,
     World,
     buttons,
     interactions_with,
@@ -20,22 +21,6 @@ from tests.integration.simcord_world import (
     shows_button,
     until,
 )
-
-
-class Steps:
-    """Lets the worker's steps end, one by one or all."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def hold(self) -> None:
-        """From the next job on, every step waits."""
-        for file in self._folder.iterdir():
-            file.unlink()
-
-    def release(self, step: int | str) -> None:
-        """Let a step end, whichever job it belongs to; `all` for all that are to come."""
-        (self._folder / str(step)).touch()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import LedgerEntryRow, QuotaRow
 from bot.database.session import Database
-from bot.errors import ChannelQuotaUsedUp, CostsTooMuch, LimitReached, MemberQuotaUsedUp, TooManyJobs
 from bot.jobs import IllegalTransition, Job, JobState, JobStore, Origin
 from bot.ledger import expire_grants, give, grants_of, reset_window, sums
 from bot.quotas import Account, HostRules, Quota
@@ -40,86 +39,24 @@ from bot.reconcile import find_discrepancies
 from bot.reservations import Reservations
 from engine.protocol import GenerationRequest, ModelCard
 from tests.fixtures.postgres import PostgresServer
+from tests.integration.ledger_model import (
+    AT_A_TIME,
+    CHANNEL_QUOTA,
+    CHANNELS,
+    GUILD,
+    MEMBER_QUOTA,
+    USERS,
+    Model,
+    ModelGrant,
+    ModelJob,
+)
 
-GUILD, CHANNELS, USERS = 5, (8, 9), (1, 2)
-MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 1_500, 4_000, 4
-"""Thousandths of a picture: little enough that grants are needed, and that each limit refuses at times."""
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 CARD = ModelCard(name="none", sizes={"square": (512, 512)})
 
 
 class BrokenOff(Exception):
     """What a transaction meets in the middle."""
-
-
-@dataclass
-class ModelGrant:
-    left: int
-    expires_at: datetime
-
-
-@dataclass
-class ModelJob:
-    job: Job
-    day: datetime
-    parts: dict[int, int]
-    state: JobState = "queued"
-
-
-@dataclass
-class Model:
-    """What the ledger should say."""
-
-    jobs: list[ModelJob] = field(default_factory=list)
-    grants: dict[int, dict[int, ModelGrant]] = field(default_factory=lambda: {user: {} for user in USERS})
-    given_back: dict[tuple[int, datetime], int] = field(default_factory=dict)
-    total: int = 0
-
-    def used(self, user: int, day: datetime) -> int:
-        taken = sum(
-            job.parts.get(0, 0) for job in self.jobs if job.job.origin.user_id == user and job.day == day
-        )
-        return taken - self.given_back.get((user, day), 0)
-
-    def used_in(self, channel: int, day: datetime) -> int:
-        return sum(
-            sum(job.parts.values())
-            for job in self.jobs
-            if job.job.origin.channel_id == channel and job.day == day
-        )
-
-    def live(self, user: int) -> list[ModelJob]:
-        return [
-            job for job in self.jobs if job.job.origin.user_id == user and job.state in ("queued", "running")
-        ]
-
-    def usable(self, user: int, now: datetime) -> dict[int, ModelGrant]:
-        grants = {
-            key: grant
-            for key, grant in self.grants[user].items()
-            if grant.left > 0 and now < grant.expires_at
-        }
-        return dict(sorted(grants.items(), key=lambda item: (item[1].expires_at, item[0])))
-
-    def decide(
-        self, user: int, channel: int, cost: int, now: datetime
-    ) -> dict[int, int] | type[LimitReached]:
-        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if len(self.live(user)) >= AT_A_TIME:
-            return TooManyJobs
-        if cost > max(CHANNEL_QUOTA - self.used_in(channel, day), 0):
-            return ChannelQuotaUsedUp
-        own = max(MEMBER_QUOTA - self.used(user, day), 0)
-        parts = {0: min(cost, own)} if own else {}
-        owed = cost - min(cost, own)
-        for key, grant in self.usable(user, now).items():
-            if owed:
-                parts[key] = min(grant.left, owed)
-                owed -= parts[key]
-        if owed:
-            in_all = MEMBER_QUOTA + sum(grant.left for grant in self.usable(user, now).values())
-            return CostsTooMuch if cost > in_all else MemberQuotaUsedUp
-        return parts
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -207,7 +144,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def reserve_all(self, wishes: list[tuple[int, Origin]]) -> list[Any]:
         return await asyncio.gather(
-            *(self.reservations.reserve(request_of(tenths), origin) for tenths, origin in wishes),
+            *(self.reservations.reserve(request_of(steps), origin) for steps, origin in wishes),
             return_exceptions=True,
         )
 
@@ -377,13 +314,13 @@ MAY_ENTER: dict[JobState, tuple[JobState, ...]] = {
 PAYS = ("delivered", "failed", "refused", "cancelled")
 
 
-def request_of(tenths: int) -> GenerationRequest:
-    """A request that costs about so many hundredths of a picture."""
+def request_of(steps: int) -> GenerationRequest:
+    """A request that costs a thirtieth of a picture for each step."""
     return GenerationRequest(
         prompt="x",
         width=512,
         height=512,
-        num_inference_steps=tenths,
+        num_inference_steps=steps,
         guidance_scale=7,
         sampler="Euler a",
         seed=1,
