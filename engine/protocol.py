@@ -25,9 +25,16 @@ Sampler = Literal[
 """The denoising solvers on offer. diffusers calls them schedulers; here that word is never used for them."""
 
 FailureCode = Literal[
-    "model_unavailable", "worker_lost", "invalid_request", "generation_error", "queue_full", "deadline"
+    "model_unavailable",
+    "worker_lost",
+    "invalid_request",
+    "generation_error",
+    "check_failed",
+    "queue_full",
+    "deadline",
 ]
-"""The last two are refusals: the job was never accepted, and can be asked for again later."""
+"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job was
+never accepted, and can be asked for again later."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,16 +83,33 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     hash: str = ""
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the image check found in one picture: facts. What may be shown where is the bot's to decide.
+
+    `scores` are in [0, 1]. `sexual` is the one that policies are about: the highest of all classifiers; the
+    others say how it came about. `model` names the classifiers by a hash of their weights. `pdq` is the
+    picture's PDQ hash as 64 hex digits, and `blocked` the entry of the host's block list that it is too close
+    to, empty if there is none.
+    """
+
+    scores: dict[str, float]
+    model: str
+    pdq: str = ""
+    blocked: str = ""
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """One encoded picture: PNG with its settings in a `parameters` text chunk.
 
-    `width` and `height` are those of the file, after enlargement.
+    `width` and `height` are those of the file, after enlargement. A worker sends it without a `verdict`; none
+    leaves the engine so.
     """
 
     png: bytes
     seed: int
     width: int
     height: int
+    verdict: Verdict | None = None
 
 
 # --- bot → engine core ------------------------------------------------------------------------------
