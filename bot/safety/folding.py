@@ -17,7 +17,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -52,7 +52,7 @@ _SKELETON = {
 
 _WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
 _POSSESSIVE = re.compile(r"['`´]s\b")
-_DOUBLED = re.compile(r"([^ *])\1+")
+_DOUBLED = re.compile("([^ *\u3400-\u9fff])\\1+")  # doubled ideographs are other words
 
 # Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
 _TOKEN = re.compile(
@@ -118,7 +118,7 @@ def read(folded: str) -> Reading:
     pieces: list[str] = []
     gaps: list[str] = []
     gap = HARD
-    for token, following in zip(tokens, [*tokens[1:], " "], strict=True):
+    for token, following in pairwise([*tokens, " "]):
         if token.isalnum() or _is_letter(token, gap == GLUE, following.isalnum()):
             pieces.append(token)
             gaps.append(gap)
