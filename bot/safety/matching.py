@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from ahocorasick_rs import AhoCorasick
 
 from bot.safety.folding import GLUE, HARD, MASK, Reading, fold, read, skeleton, undoubled
@@ -33,8 +33,7 @@ SHORT_KANA = 3
 """Kana words up to this length occur within other words: they count at the beginning of a word only."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Term:
+class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A word or a phrase of the rules."""
 
     category: Category
@@ -44,8 +43,7 @@ class Term:
     """Which of the rules' groups it is from."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A term at a place of a reading."""
 
     term: Term
@@ -53,8 +51,9 @@ class Found:
     end: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pattern:
+class _Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of a term's skeletons."""
+
     term: Term
     breaks: frozenset[int]
     """Where the words of a phrase meet."""
@@ -160,18 +159,35 @@ class _Automaton:
         if self._search is None:
             return
         piece_at = {place: index for index, place in enumerate(reading.starts)}
-        halves = _Halves()
+        halves, known = _Halves(), _Known(reading, ordinary)
         for number, start, end in self._search.find_matches_as_indexes(reading.letters, overlapping=True):
             first, last = piece_at.get(start), piece_at.get(end)
             for pattern in self._patterns[number]:
                 if first is not None and last is not None:
-                    accepted = _is_meant(pattern, reading, first, last, ordinary)
+                    accepted = known.is_meant(pattern, first, last)
                 else:
                     accepted = not pattern.is_whole and _is_within(pattern, reading, start, end, first)
                     halves.note(pattern, start, end, first, last)
                 if accepted:
                     yield Found(term=pattern.term, start=start, end=end)
         yield from halves.join(reading, piece_at, ordinary)
+
+
+class _Known:
+    """What was decided of a pattern and its pieces: a word that is said a hundred times is looked at once."""
+
+    def __init__(self, reading: Reading, ordinary: frozenset[str]) -> None:
+        self._reading, self._ordinary = reading, ordinary
+        self._decided: dict[tuple[int, tuple[str, ...], tuple[str, ...]], bool] = {}
+
+    def is_meant(self, pattern: _Pattern, first: int, last: int) -> bool:
+        pieces, gaps = self._reading.pieces[first:last], self._reading.gaps[first + 1 : last]
+        key = (id(pattern), pieces, gaps)
+        decided = self._decided.get(key)
+        if decided is None:
+            decided = _is_meant(pattern, self._reading, first, last, self._ordinary)
+            self._decided[key] = decided
+        return decided
 
 
 class _Halves:

@@ -38,6 +38,13 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     category: Category
     regex: str
+    needs: list[str] = msgspec.field(default_factory=list[str])
+    """Of these a text has to have one; cheaper to find out than whether the expression matches."""
+
+    def applies_to(self, folded: str) -> bool:
+        """Whether a folded text says this."""
+        is_likely = not self.needs or any(part in folded for part in self.needs)
+        return is_likely and re.search(self.regex, folded) is not None
 
 
 class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +77,7 @@ class Rules:
 
     version: str
     lexicon: Lexicon
-    patterns: tuple[tuple[Category, re.Pattern[str]], ...]
+    patterns: tuple[Pattern, ...]
     host: ServerLists = ServerLists()
 
     @classmethod
@@ -84,9 +91,7 @@ class Rules:
         return cls(
             version=f"{version}+{digest}",
             lexicon=Lexicon(terms, ordinary),
-            patterns=tuple(
-                (pattern.category, re.compile(pattern.regex)) for file in files for pattern in file.pattern
-            ),
+            patterns=tuple(pattern for file in files for pattern in file.pattern),
             host=ServerLists(block=tuple(host.block), allow=tuple(host.allow)),
         )
 

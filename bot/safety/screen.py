@@ -5,7 +5,6 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from bot.safety.folding import Reading, fold, read
 from bot.safety.levels import Level
 from bot.safety.matching import Category, Found, Lexicon
-from bot.safety.rules import Rules, ServerLists, lists_lexicon
+from bot.safety.rules import Pattern, Rules, ServerLists, lists_lexicon
 from bot.safety.verdicts import PromptVerdict
 
 MAX_PROMPT = 2500
@@ -29,8 +28,8 @@ MANY_GARMENTS = 3
 """Kinds of clothes that a negative prompt can name before it undresses people."""
 
 
-def _hides(cover: bytearray, hit: Found) -> bool:
-    return hit.end <= len(cover) and 0 not in cover[hit.start : hit.end]
+def _is_hidden(hit: Found, covers: Iterable[bytearray]) -> bool:
+    return any(hit.end <= len(cover) and 0 not in cover[hit.start : hit.end] for cover in covers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +50,12 @@ class _Places:
     def categories(self, *covers: bytearray, is_excusable: bool) -> frozenset[Category]:
         """The categories of all words that no cover hides, nor, if they can be excused, other words excuse."""
         excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else ()
-        return self.patterns | {
+        counting = (
             category
             for category, hits in self.found.items()
-            for hit in hits
-            if hit.term.group not in excused and not any(_hides(cover, hit) for cover in covers)
-        }
+            if any(hit.term.group not in excused and not _is_hidden(hit, covers) for hit in hits)
+        )
+        return self.patterns.union(counting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +170,10 @@ _NOTHING = _Places(found={}, patterns=frozenset())
 
 
 def _places(
-    reading: Reading, lexicon: Lexicon, patterns: Iterable[tuple[Category, re.Pattern[str]]] = ()
+    reading: Reading, lexicon: Lexicon, patterns: Iterable[Pattern] = ()
 ) -> _Places:
     found: defaultdict[Category, list[Found]] = defaultdict(list)
     for hit in lexicon.find(reading):
         found[hit.term.category].append(hit)
-    said = (category for category, pattern in patterns if pattern.search(reading.folded))
-    return _Places(found=dict(found), patterns=frozenset(said))
+    said = frozenset(pattern.category for pattern in patterns if pattern.applies_to(reading.folded))
+    return _Places(found=dict(found), patterns=said)
