@@ -61,6 +61,9 @@ class _Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether it counts only where pieces begin and end; Japanese and Chinese have no gaps between words."""
     is_start: bool = True
     is_backward: bool = False
+    is_joined: bool = False
+    """Whether it is a phrase as one word."""
+    words: frozenset[str] = frozenset()
 
 
 class Lexicon:
@@ -78,7 +81,7 @@ class Lexicon:
     def find(self, reading: Reading) -> Iterator[Found]:
         """Every term in a text, at each of its places."""
         yield from self._plain.find(reading, self._ordinary)
-        if MASK in reading.letters:
+        if MASK in reading.letters and not self._plain.is_empty:
             yield from self._masked.find(reading, self._ordinary)
             yield from self._without_masks(reading)
 
@@ -100,7 +103,14 @@ def _add(
     spellings = _spellings(words)
     for letters, breaks in spellings.items():
         plain[letters].append(
-            _Pattern(term=known, breaks=breaks, is_whole=is_whole, is_start=is_whole or is_start)
+            _Pattern(
+                term=known,
+                breaks=breaks,
+                is_whole=is_whole,
+                is_start=is_whole or is_start,
+                is_joined=len(words) > 1 and not breaks,
+                words=frozenset(words),
+            )
         )
     if term.category in HIDDEN and len(joined) >= MIN_HIDDEN - 1:
         letters, breaks = next(iter(spellings.items()))
@@ -123,7 +133,8 @@ def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
 
     A doubled letter stays two where a gap splits it (`bo ob`), and becomes one where two words meet without.
     """
-    folded = [skeleton(word) for word in words]
+    # A word of one letter, however often, stays as long as it is: `xxx` is no `x`.
+    folded = [word if len(set(word)) == 1 else skeleton(word) for word in words]
     variants = [folded]
     for index, word in enumerate(words):
         if undoubled(word) != folded[index]:
@@ -135,7 +146,8 @@ def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
             place += len(part)
             breaks.add(place)
         found.setdefault("".join(parts), frozenset(breaks))
-    found.setdefault(skeleton("".join(words)), frozenset())
+    if len(words) > 1:
+        found.setdefault(skeleton("".join(words)), frozenset())
     return found
 
 
@@ -154,6 +166,7 @@ class _Automaton:
     def __init__(self, patterns: dict[str, list[_Pattern]]) -> None:
         self._patterns = list(patterns.values())
         self._search = AhoCorasick(list(patterns)) if patterns else None
+        self.is_empty = not patterns
 
     def find(self, reading: Reading, ordinary: frozenset[str]) -> Iterator[Found]:
         if self._search is None:
@@ -241,7 +254,9 @@ def _is_meant(
         return False
     if pattern.is_backward:
         return joined.isascii() and joined.isalpha() and joined not in ordinary and _is_run(pieces)
-    if joined in ordinary and len(pieces) == 1:
+    if pattern.is_joined and len(pieces) > 1:
+        return False
+    if any(piece in ordinary and piece not in pattern.words for piece in pieces):
         return False
     return all(_is_split_word(word, ordinary) for word in _words(pattern, reading, first, last))
 
