@@ -41,6 +41,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Folded, without gaps."""
     group: int = 0
     """Which of the rules' groups it is from."""
+    is_root: bool = False
+    """Whether longer words that have it in them count too."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,7 +99,7 @@ def _add(
     plain: dict[str, list[_Pattern]], masked: dict[str, list[_Pattern]], term: Term, words: list[str]
 ) -> None:
     joined = "".join(words)
-    known = Term(category=term.category, spelling=joined, group=term.group)
+    known = msgspec.structs.replace(term, spelling=joined)
     is_whole = joined.isascii() or not any(_is_unspaced(char) for char in joined)
     is_start = len(joined) <= SHORT_KANA and all("ぁ" <= char <= "ヿ" for char in joined)
     spellings = _spellings(words)
@@ -179,7 +181,7 @@ class _Automaton:
                 if first is not None and last is not None:
                     accepted = known.is_meant(pattern, first, last)
                 else:
-                    accepted = not pattern.is_whole and _is_within(pattern, reading, start, end, first)
+                    accepted = _is_within(pattern, reading, start, end, first)
                     halves.note(pattern, start, end, first, last)
                 if accepted:
                     yield Found(term=pattern.term, start=start, end=end)
@@ -230,7 +232,10 @@ class _Halves:
 
 
 def _is_within(pattern: _Pattern, reading: Reading, start: int, end: int, first: int | None) -> bool:
-    """Whether a word of a script without gaps counts inside a piece, or over the edges of scripts."""
+    """Whether a root counts inside a piece; a word of a script without gaps also over the edges of scripts."""
+    if pattern.is_whole:
+        piece = reading.pieces[_piece_after(reading, start) - 1]
+        return pattern.term.is_root and not pattern.is_backward and pattern.term.spelling in piece
     if pattern.is_start and first is None:
         return False
     inner = range(_piece_after(reading, start), _piece_after(reading, end - 1))
@@ -248,7 +253,7 @@ def _is_meant(
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
     if joined == spelling and not pattern.is_backward and _is_unsplit(pattern, reading, first, last):
-        return True
+        return pattern.term.category not in EXACT or len(pieces) == len(pattern.breaks) + 1
     is_short = pattern.is_whole and len(spelling) < 3
     if pattern.term.category in EXACT or is_short or not any(map(str.isalpha, pieces)):
         return False

@@ -31,6 +31,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unless: list[str] = msgspec.field(default_factory=list[str])
     """Words that give the terms another meaning, anywhere in the prompt: a cock beside a hen."""
     plural: bool = False
+    root: bool = False
+    """Whether longer words that have a term in them count too."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +145,7 @@ def terms_of(number: int, group: Group) -> Iterator[Term]:
     if group.plural:
         spelled += [_plural(term) for term in spelled if not term.endswith("s")]
     for term in dict.fromkeys(spelled):
-        yield Term(category=group.category, spelling=term, group=number)
+        yield Term(category=group.category, spelling=term, group=number, is_root=group.root)
     for word in group.unless:
         yield Term(category="excuse", spelling=folded_words(word), group=number)
 
