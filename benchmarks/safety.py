@@ -1,7 +1,7 @@
 """How long the checks take before a picture is drawn.
 
-Prompts: the real rules on texts of 2,000 characters of every kind that `benchmarks/safety_prompts.py` has, with a
-negative prompt of the presets' length beside each. The 99th percentile is over all of them, and that of the
+Prompts: the real rules on texts of 2,000 characters of every kind that `benchmarks/safety_prompts.py` has.
+The 99th percentile is over all of them, and that of the
 slowest kind is beside it. Times are of the processor, so that what else the machine does stays out.
 """
 

@@ -36,7 +36,8 @@ def check(
     ] = LevelName.DEFAULT,
     negative: Annotated[str, typer.Option(help="A negative prompt to read beside each prompt.")] = "",
     rules: Annotated[
-        Path | None, typer.Option(help="A host's own lists, instead of those that TRINART_SAFETY_RULES names.")
+        Path | None,
+        typer.Option(help="A host's own lists, instead of those that TRINART_SAFETY_RULES names."),
     ] = None,
 ) -> None:
     """Read prompts from standard input, one a line, and print one JSON object a line."""

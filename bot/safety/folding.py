@@ -1,11 +1,11 @@
 """Step 3 of a request's life: one spelling for the many ways in which a word can be written.
 
-Runs in the bot process. Three stages, each a fixed number of passes over the text, so that time grows with its
-length only:
+Runs in the bot process. Three stages, each a fixed number of passes over the text, so that time grows with
+its length only:
 
-- `fold`: what a reader sees. Case, accents, invisible characters, look-alikes, fonts, half and full width, HTML.
-- `skeleton`: what a word sounds like to somebody who wants to be misunderstood. `l` and `i` are one letter, so
-  are a letter and the digit that stands for it (`n00d`), doubled letters, hiragana and katakana.
+- `fold`: what a reader sees. Case, accents, invisible characters, look-alikes, fonts, width, HTML.
+- `skeleton`: what a word is to somebody who reads past tricks. `l` and `i` are one letter, so are a letter
+  and the digit that stands for it (`n00d`), doubled letters, hiragana and katakana.
 - `read`: the skeleton with its gaps taken out, and where they were: words that are split can be found in it.
 """
 
@@ -22,7 +22,7 @@ from itertools import accumulate, pairwise
 import msgspec
 
 HARD, TIGHT, GLUE = " ", "\x02", "\x01"
-"""Gaps: between words; within a word that has marks in it (`n.u`); where letters and digits meet (`n|00|d`)."""
+"""Gaps: between words; within a word with marks in it (`n.u`); where letters and digits meet (`n00d`)."""
 
 MASK = "*"
 """A letter that is not told."""
@@ -30,7 +30,7 @@ MASK = "*"
 _MAX_PASSES = 4
 _ENTITY = re.compile(r"&(?:(?:amp|#0{0,8}38|#x0{0,8}26);?)+", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:[abisupq]|em|strong|br|p|span|div|sub|sup|font|small|big|mark|del|ins|tt|code)/?>")
-_CAPITAL_I = re.compile(r"(?<=[a-z])I(?=[a-z])")
+_CAPITAL_I = re.compile(r"(?<=i)I|I(?=i)")  # beside another one it can only be meant as an l
 
 # Compatibility characters that become four or more; none is a way to write a word of the rules.
 _LONG = re.compile("[\u321d\u321e\u3300-\u3357\ufdf0-\ufdfc]")
@@ -119,7 +119,9 @@ def read(folded: str) -> Reading:
     gaps: list[str] = []
     gap = HARD
     for token, following in pairwise([*tokens, " "]):
-        if token.isalnum() or _is_letter(token, gap == GLUE, following.isalnum()):
+        if token.isalnum() or (
+            token[0] in _SIGNS and _is_letter(token, pieces if gap == GLUE else [], following)
+        ):
             pieces.append(token)
             gaps.append(gap)
             gap = GLUE
@@ -135,11 +137,16 @@ def read(folded: str) -> Reading:
     )
 
 
-def _is_letter(token: str, follows: bool, is_followed: bool) -> bool:
-    """Whether signs stand for letters, by their neighbours."""
-    if token[0] in _COINS:
-        return follows or is_followed
-    return token[0] in _SIGNS and follows and is_followed
+def folded_words(text: str) -> str:
+    """A term as the rules have it: folded, with one gap between words."""
+    return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
+
+
+def _is_letter(sign: str, before: list[str], following: str) -> bool:
+    """Whether a sign stands for a letter, by the pieces that it follows at once, and by what follows it."""
+    if sign[0] in _COINS:
+        return bool(before) or following.isalnum()
+    return bool(before) and (following.isalnum() or following[0] in _COINS or before[-1][0] in _SIGNS)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Step 3 of a request's life: where the words of the rules are in a text, however it is written.
 
-Runs in the bot process. One pass of an Aho-Corasick automaton over a `Reading` finds every place whose skeleton
-is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if it is no
+Runs in the bot process. One pass of an Aho-Corasick automaton over a `Reading` finds every place whose
+skeleton is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if it is no
 ordinary word that only looks like it: `b00b` counts, `bob` does not.
 """
 
@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from ahocorasick_rs import AhoCorasick
 
-from bot.safety.folding import GLUE, HARD, MASK, Reading, fold, read, skeleton, undoubled
+from bot.safety.folding import GLUE, HARD, MASK, Reading, read, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
@@ -28,7 +28,7 @@ EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allow
 HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
 """What people write backwards or with a letter left out."""
 
-MIN_HIDDEN, MAX_MASKED = 4, 12
+MIN_HIDDEN, MAX_MASKED = 3, 12
 SHORT_KANA = 3
 """Kana words up to this length occur within other words: they count at the beginning of a word only."""
 
@@ -114,14 +114,20 @@ def _add(
                 words=frozenset(words),
             )
         )
-    if term.category in HIDDEN and len(joined) >= MIN_HIDDEN - 1:
+    if term.category in HIDDEN and len(joined) >= MIN_HIDDEN:
         letters, breaks = next(iter(spellings.items()))
         for hidden in _masks(letters):
             masked[hidden].append(_Pattern(term=known, breaks=breaks, is_whole=is_whole, is_start=is_whole))
         backward = letters[::-1]
-        if joined.isascii() and len(words) == 1 and len(letters) >= MIN_HIDDEN and backward not in spellings:
+        if joined.isascii() and len(letters) >= MIN_HIDDEN and backward not in spellings:
             plain[backward].append(
-                _Pattern(term=known, breaks=frozenset(), is_whole=True, is_backward=True)
+                _Pattern(
+                    term=known,
+                    breaks=frozenset(),
+                    is_whole=True,
+                    is_backward=True,
+                    words=frozenset(words),
+                )
             )
 
 
@@ -135,8 +141,7 @@ def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
 
     A doubled letter stays two where a gap splits it (`bo ob`), and becomes one where two words meet without.
     """
-    # A word of one letter, however often, stays as long as it is: `xxx` is no `x`.
-    folded = [word if len(set(word)) == 1 else skeleton(word) for word in words]
+    folded = [skeleton(word) for word in words]
     variants = [folded]
     for index, word in enumerate(words):
         if undoubled(word) != folded[index]:
@@ -155,7 +160,7 @@ def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
 
 def _masks(letters: str) -> set[str]:
     """The word with one letter hidden, all its vowels, or all but the first and the last."""
-    if not 3 <= len(letters) <= MAX_MASKED:
+    if not MIN_HIDDEN <= len(letters) <= MAX_MASKED:
         return set()
     inner = range(1, len(letters) - 1)
     found = {letters[:index] + MASK + letters[index + 1 :] for index in inner}
@@ -220,9 +225,7 @@ class _Halves:
         elif last is not None:
             self._closing[start] = (end, pattern)
 
-    def join(
-        self, reading: Reading, piece_at: dict[int, int], ordinary: frozenset[str]
-    ) -> Iterator[Found]:
+    def join(self, reading: Reading, piece_at: dict[int, int], ordinary: frozenset[str]) -> Iterator[Found]:
         for place in self._opening.keys() & self._closing.keys():
             (start, before), (end, after) = self._opening[place], self._closing[place]
             piece = piece_at[start]
@@ -232,7 +235,7 @@ class _Halves:
 
 
 def _is_within(pattern: _Pattern, reading: Reading, start: int, end: int, first: int | None) -> bool:
-    """Whether a root counts inside a piece; a word of a script without gaps also over the edges of scripts."""
+    """Whether a root counts inside a piece, or a word of a script without gaps over the edges of scripts."""
     if pattern.is_whole:
         piece = reading.pieces[_piece_after(reading, start) - 1]
         return pattern.term.is_root and not pattern.is_backward and pattern.term.spelling in piece
@@ -246,28 +249,30 @@ def _piece_after(reading: Reading, place: int) -> int:
     return bisect_right(reading.starts, place)
 
 
-def _is_meant(
-    pattern: _Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]
-) -> bool:
-    """Whether the pieces from `first` to before `last` are the term, and not other words that look like it."""
+def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]) -> bool:
+    """Whether the pieces from `first` to before `last` are the term, and no other words like it."""
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
     if joined == spelling and not pattern.is_backward and _is_unsplit(pattern, reading, first, last):
-        return pattern.term.category not in EXACT or len(pieces) == len(pattern.breaks) + 1
+        gaps = [gap for gap in reading.gaps[first + 1 : last] if gap != GLUE]
+        return pattern.term.category not in EXACT or len(gaps) == len(pattern.breaks)
     is_short = pattern.is_whole and len(spelling) < 3
     if pattern.term.category in EXACT or is_short or not any(map(str.isalpha, pieces)):
         return False
     if pattern.is_backward:
-        return joined.isascii() and joined.isalpha() and joined not in ordinary and _is_run(pieces)
+        return (
+            joined.isascii()
+            and joined.isalpha()
+            and joined not in ordinary
+            and _is_run(pieces, len(pattern.words))
+        )
     if pattern.is_joined and len(pieces) > 1:
         return False
-    if any(piece in ordinary and piece not in pattern.words for piece in pieces):
-        return False
-    return all(_is_split_word(word, ordinary) for word in _words(pattern, reading, first, last))
+    return all(_is_disguised(word, pattern.words, ordinary) for word in _words(pattern, reading, first, last))
 
 
-def _is_run(pieces: tuple[str, ...]) -> bool:
-    return len(pieces) == 1 or all(len(piece) == 1 for piece in pieces)
+def _is_run(pieces: tuple[str, ...], words: int) -> bool:
+    return len(pieces) in (1, words) or all(len(piece) == 1 for piece in pieces)
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
@@ -287,23 +292,16 @@ def _words(pattern: _Pattern, reading: Reading, first: int, last: int) -> Iterat
     yield word
 
 
-def _is_split_word(word: list[tuple[str, str]], ordinary: frozenset[str]) -> bool:
-    """Whether pieces are one word that was split, and not several that stand side by side."""
-    if all(gap != HARD for _, gap in word[1:]):
-        return True
+def _is_disguised(word: list[tuple[str, str]], spelled: frozenset[str], ordinary: frozenset[str]) -> bool:
+    """Whether pieces are one word of a term, misspelled or split, and no ordinary words instead."""
     pieces = [piece for piece, _ in word]
     letters = "".join(pieces)
-    if not letters.isascii():
+    if len(pieces) == 1:
+        return letters in spelled or letters not in ordinary
+    if all(gap != HARD for _, gap in word[1:]) or not letters.isascii():
         return True
     if all(len(piece) == 1 for piece in pieces):
         return len(pieces) >= 3
     if not letters.isalpha() or len(letters) <= 3:
         return False
-    if len(pieces) == 2:
-        return " ".join(pieces) not in ordinary
-    return len(letters) < 2.5 * len(pieces)
-
-
-def folded_words(text: str) -> str:
-    """A term as the rules have it: folded, with one gap between words."""
-    return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
+    return " ".join(pieces) not in ordinary if len(pieces) == 2 else len(letters) < 2.5 * len(pieces)

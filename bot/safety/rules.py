@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from bot.errors import OperatorError
-from bot.safety.matching import Category, Lexicon, Term, folded_words
+from bot.safety.folding import folded_words
+from bot.safety.matching import Category, Lexicon, Term
 
 RULES = Path(__file__).parent / "rules"
 FILES = ("sexual", "minors", "people", "context", "japanese", "chinese", "ordinary")

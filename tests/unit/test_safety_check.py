@@ -12,7 +12,7 @@ import pytest
 
 from bot.cli_safety import MAX_LINE, prompts
 from bot.presets import PresetBook
-from bot.safety.matching import folded_words
+from bot.safety.folding import folded_words
 from bot.safety.rules import FILES, RULES, read_rule_file
 from bot.safety.screen import PromptScreen
 from tests.fixtures.command_line import TRINART, settings_of
@@ -98,10 +98,10 @@ def test_policy(screen: PromptScreen, prompt: str) -> None:
         ("child", "clothing", ("sexual_minor", "sexual")),
     ],
 )
-def test_negative_prompts(
-    screen: PromptScreen, prompt: str, negative: str, reasons: tuple[str, ...]
-) -> None:
-    found = screen.check(prompt, negative=negative, level="default" if "nude" not in prompt else "age-restricted")
+def test_negative_prompts(screen: PromptScreen, prompt: str, negative: str, reasons: tuple[str, ...]) -> None:
+    found = screen.check(
+        prompt, negative=negative, level="default" if "nude" not in prompt else "age-restricted"
+    )
     assert found.reasons == reasons
 
 

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from bot.safety.folding import fold, read, skeleton
 
 TEXTS = st.text(max_size=200) | st.text(
-    alphabet=st.sampled_from("aAlLiI1!|$@*+&;#38xamp<b/>(): ,.\u200b\u0301\u3099ロリろりーｶﾞ🇦🅰ａа𝓪ﬁ\U000e0061ß"), max_size=200
+    alphabet=st.sampled_from(
+        "aAlLiI1!|$@*+&;#38xamp<b/>(): ,.\u200b\u0301\u3099ロリろりーｶﾞ🇦🅰ａа𝓪ﬁ\U000e0061ß"
+    ),
+    max_size=200,
 )
 
 
@@ -32,7 +35,6 @@ TEXTS = st.text(max_size=200) | st.text(
         "&#112;lonk",
         "&amp;amp;#x70;lonk",
         "p<b>lo</b>nk",
-        "pIonk",  # a capital i
     ],
 )
 def test_one_word_in_many_letters(written: str) -> None:
@@ -61,6 +63,12 @@ def test_pieces(written: str, pieces: list[str]) -> None:
 @pytest.mark.parametrize("written", ["ホゲ", "ほげ", "ﾎｹﾞ", "ホー〜ゲ"])
 def test_kana_are_one_script(written: str) -> None:
     assert read(fold(written)).letters == "ほげ"
+
+
+def test_a_capital_i_can_be_an_l() -> None:
+    assert read(fold("pIonk")).letters == read(fold("plonk")).letters
+    assert read(fold("fiIm")).letters == read(fold("film")).letters
+    assert read(fold("fIiM")).letters == read(fold("fliM")).letters
 
 
 def test_voiced_kana_stay_voiced() -> None:

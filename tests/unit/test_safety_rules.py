@@ -95,11 +95,14 @@ def reasons(prompt: str, level: Level = "default", *, negative: str = "") -> tup
 @pytest.mark.parametrize(
     "written",
     [
-        "blarg", "BLARG", "blargs", "a blarg.", "b.l.a.r.g", "b l a r g", "bl4rg", "b1arg", "8larg", "blaaarg", "bblaarrgg",
-        "bl(arg:1.3)", "(bl:1.1)(arg:1.2)", "bl[ar]g", "bla rg", "bl-arg", "b*arg", "bl**arg", "b***g", "bl●rg", "blаrg",
-        "ｂｌａｒｇ", "b\u200blarg", "b̶l̶a̶r̶g̶", "gralb", "blarg_girl", "1blarg", "blarg2", "cute*blarg", "grumfitblarg", "bl&#97;rg",
-        "big frobnitz", "bigfrobnitz", "big_frobnitz", "big, frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom", "flooom", "flo.om", "f l o o m",
-        "ほげ", "ホゲ", "ﾎｹﾞ", "ほ・げ", "ホ ゲ", "ホーゲー", "模模", "大模模的", "模.模", "$blarg$", "bl@rg",
+        "blarg", "BLARG", "blargs", "a blarg.", "b.l.a.r.g", "b l a r g", "bl4rg",
+        "b1arg", "8larg", "blaaarg", "bblaarrgg", "bl(arg:1.3)", "(bl:1.1)(arg:1.2)",
+        "bl[ar]g", "bla rg", "bl-arg", "b*arg", "bl**arg", "b***g", "bl●rg", "blаrg",
+        "ｂｌａｒｇ", "b\u200blarg", "b̶l̶a̶r̶g̶", "gralb", "blarg_girl", "1blarg", "blarg2",
+        "cute*blarg", "grumfitblarg", "bl&#97;rg", "big frobnitz", "bigfrobnitz",
+        "big_frobnitz", "big, frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom",
+        "flooom", "flo.om", "f l o o m", "ほげ", "ホゲ", "ﾎｹﾞ", "ほ・げ", "ホ ゲ", "ホーゲー", "模模",
+        "大模模的", "模.模", "$blarg$", "bl@rg",
     ],
 )  # fmt: skip
 def test_a_word_is_found_however_it_is_written(written: str) -> None:
@@ -109,9 +112,11 @@ def test_a_word_is_found_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz", "bland", "zu per", "flom", "10 000", "81479",
-        "captain blarg", "Captain Blarg's hat", "no blarg", "without any blarg", "no grumfit", "quux and hedgehog",
-        "ほ", "すごほげ", "模", "", "…", "\u200b", "plonk", "dweeb", "xavier nobody", "figurine",
+        "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz",
+        "bland", "zu per", "flom", "10 000", "81479", "captain blarg",
+        "Captain Blarg's hat", "no blarg", "without any blarg", "no grumfit",
+        "quux and hedgehog", "ほ", "すごほげ", "模", "", "…", "\u200b", "plonk", "dweeb",
+        "xavier nobody", "figurine",
     ],
 )  # fmt: skip
 def test_other_words_are_not(written: str) -> None:
@@ -211,7 +216,9 @@ def test_the_version_tells_rules_apart() -> None:
     }
     assert len(versions) == 4
     assert Rules.of([RULES], version="1").version in versions
-    assert SCREEN.check("a").policy_version == SCREEN.policy_version == Rules.of([RULES], version="test").version
+    assert (
+        SCREEN.check("a").policy_version == SCREEN.policy_version == Rules.of([RULES], version="test").version
+    )
 
 
 @pytest.mark.parametrize("content", [b"block = 1", b"blocked = []", b"\xff", b"block = ["])
@@ -228,7 +235,9 @@ def test_a_missing_file_of_the_host_is_named(tmp_path: Path) -> None:
 
 
 TEXTS = st.lists(
-    st.sampled_from(["blarg", "wibble", "b", "l", "arg", "*", " ", ".", "1", "ほげ", "模", "&#97;", "(", ":1.2)", "no "])
+    st.sampled_from(
+        ["blarg", "wibble", "b", "l", "arg", "*", " ", ".", "1", "ほげ", "模", "&#97;", "(", ":1.2)", "no "]
+    )
     | st.text(max_size=5),
     max_size=40,
 ).map("".join)

@@ -1,8 +1,8 @@
 """Makes bot/safety/rules/ordinary.toml: ordinary words that the prompt check would take for a term.
 
-The check looks past doubled letters, digits for letters, split words and words run together, so that `bob` has
-the look of another word, and `pen is` too. Each word of a published list is put to the rules, without what this
-tool wrote before; those that only look like a term go into the file. Words that are terms as spelled do not.
+The check looks past doubled letters, digits for letters, split words and words run together, so that `bob`
+has the look of another word, and `pen is` too. Each word of a published list is put to the rules, without
+what this tool wrote before; those that only look like a term go into the file. Terms as spelled do not.
 
     npm pack popular-english-words@1.0.2       # ISC License; from Wikipedia, the most frequent first
     npm pack an-array-of-english-words@2.0.0   # MIT License
@@ -101,7 +101,9 @@ def main(frequent: Path, complete: Path) -> None:
     single = {word for word in every if looks_like_a_term(lexicon, word)}
     single = sorted(single | set(neighbours(terms, words)))
     both = sorted(set(pairs(terms, words)))
-    head = "# Ordinary words, and pairs of words, that a loose look would take for a term of the other files.\n"
+    head = (
+        "# Ordinary words, and pairs of words, that a loose look would take for a term of the other files.\n"
+    )
     made = "# Made by: python -m tools.safety.ordinary; see PROVENANCE.md.\n"
     listed = "".join(f'    "{word}",\n' for word in (*single, *both))
     TARGET.write_text(f"{head}{made}\nordinary = [\n{listed}]\n", encoding="utf-8")
