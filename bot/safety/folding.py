@@ -21,8 +21,8 @@ from itertools import accumulate, pairwise
 
 import msgspec
 
-HARD, TIGHT, GLUE = " ", "\x02", "\x01"
-"""Gaps: between words; within a word with marks in it (`n.u`); where letters and digits meet (`n00d`)."""
+COMMA, HARD, TIGHT, GLUE = ",", " ", "\x02", "\x01"
+"""Gaps: between tags; between words; marks within a word (`n.u`); where letters and digits meet (`n00d`)."""
 
 MASK = "*"
 """A letter that is not told."""
@@ -59,7 +59,8 @@ _TOKEN = re.compile(
     r"[a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|(?:[^\w@$!|+*#]|_)+"
 )
 _COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
-_BETWEEN_WORDS = frozenset(" \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029,;、。，．")
+_BETWEEN_TAGS = frozenset(",;、。，．\n")
+_BETWEEN_WORDS = frozenset(" \t\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,9 @@ def read(folded: str) -> Reading:
             pieces.append(token)
             gaps.append(gap)
             gap = GLUE
-        elif gap != HARD:
+        elif not _BETWEEN_TAGS.isdisjoint(token):
+            gap = COMMA
+        elif gap not in (HARD, COMMA):
             gap = TIGHT if _BETWEEN_WORDS.isdisjoint(token) else HARD
     parts = skeleton(" ".join(pieces).replace("#", MASK)).split(" ")
     return Reading(

@@ -1,8 +1,8 @@
 """Step 3 of a request's life: where the words of the rules are in a text, however it is written.
 
 Runs in the bot process. One pass of an Aho-Corasick automaton over a `Reading` finds every place whose
-skeleton is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if it is no
-ordinary word that only looks like it: `b00b` counts, `bob` does not.
+skeleton is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if
+it is no ordinary word that only looks like it: `b00b` counts, `bob` does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from ahocorasick_rs import AhoCorasick
 
-from bot.safety.folding import GLUE, HARD, MASK, Reading, read, skeleton, undoubled
+from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading, read, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
@@ -72,7 +72,9 @@ class Lexicon:
     """Terms, compiled."""
 
     def __init__(self, terms: Iterable[Term], ordinary: Collection[str] = ()) -> None:
-        self._ordinary = frozenset(ordinary)
+        terms = list(terms)
+        # A term as spelled is itself only, and no other one backwards or misspelled.
+        self._ordinary = frozenset(ordinary) | {term.spelling for term in terms}
         plain: defaultdict[str, list[_Pattern]] = defaultdict(list)
         masked: defaultdict[str, list[_Pattern]] = defaultdict(list)
         for term, words in ((term, term.spelling.split(" ")) for term in terms):
@@ -253,6 +255,8 @@ def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordina
     """Whether the pieces from `first` to before `last` are the term, and no other words like it."""
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
+    if _is_over_tags(pattern, reading, first, last):
+        return False
     if joined == spelling and not pattern.is_backward and _is_unsplit(pattern, reading, first, last):
         gaps = [gap for gap in reading.gaps[first + 1 : last] if gap != GLUE]
         return pattern.term.category not in EXACT or len(gaps) == len(pattern.breaks)
@@ -273,6 +277,15 @@ def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordina
 
 def _is_run(pieces: tuple[str, ...], words: int) -> bool:
     return len(pieces) in (1, words) or all(len(piece) == 1 for piece in pieces)
+
+
+def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
+    """Whether a phrase is over several tags: "arms up, skirt". A "young, girl" is one all the same."""
+    start = reading.starts[first]
+    return pattern.term.category not in ("minor", "youthful", "blocked") and any(
+        reading.gaps[index] == COMMA and reading.starts[index] - start in pattern.breaks
+        for index in range(first + 1, last)
+    )
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
@@ -298,10 +311,12 @@ def _is_disguised(word: list[tuple[str, str]], spelled: frozenset[str], ordinary
     letters = "".join(pieces)
     if len(pieces) == 1:
         return letters in spelled or letters not in ordinary
-    if all(gap != HARD for _, gap in word[1:]) or not letters.isascii():
+    if all(gap in (TIGHT, GLUE) for _, gap in word[1:]) or not letters.isascii():
         return True
     if all(len(piece) == 1 for piece in pieces):
         return len(pieces) >= 3
+    if any(gap == COMMA for _, gap in word[1:]):
+        return False
     if not letters.isalpha() or len(letters) <= 3:
         return False
     return " ".join(pieces) not in ordinary if len(pieces) == 2 else len(letters) < 2.5 * len(pieces)

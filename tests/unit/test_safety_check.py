@@ -45,6 +45,9 @@ POLICY: dict[str, tuple[str, ...]] = {
     "1girl, large breasts, cleavage, bikini": (),
     "1girl, no nudity, sfw": (),
     "Taylor Swift singing on a stage": (),
+    "arms up, skirt, black dress": (),
+    "solve for x, two X chromosomes": (),
+    "many entities in large quantities": (),
     "12 year old whisky": (),
     "裸足の美少女、夏の海": (),
     "カロリーの高いケーキ": (),
@@ -53,6 +56,7 @@ POLICY: dict[str, tuple[str, ...]] = {
     "child in the playground": ("minor",),
     "a 7 year old boy with a kite": ("minor",),
     "children on a beach, swimsuits": ("minor",),
+    "three kids and a kid goat": ("minor",),
     "小学生の女の子、ランドセル": ("minor",),
     "a family photo with a toddler, no nudity": ("minor",),
     # By the channel's level.

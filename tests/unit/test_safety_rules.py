@@ -71,7 +71,7 @@ RULES = msgspec.toml.decode(
 
     [[group]]
     category = "benign"
-    terms = ["captain blarg", "wibble wobble"]
+    terms = ["captain blarg", "big, frobnitz", "wibble wobble"]
 
     [[group]]
     category = "benign"
@@ -100,7 +100,7 @@ def reasons(prompt: str, level: Level = "default", *, negative: str = "") -> tup
         "bl[ar]g", "bla rg", "bl-arg", "b*arg", "bl**arg", "b***g", "bl●rg", "blаrg",
         "ｂｌａｒｇ", "b\u200blarg", "b̶l̶a̶r̶g̶", "gralb", "blarg_girl", "1blarg", "blarg2",
         "cute*blarg", "grumfitblarg", "bl&#97;rg", "big frobnitz", "bigfrobnitz",
-        "big_frobnitz", "big, frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom",
+        "big_frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom",
         "flooom", "flo.om", "f l o o m", "ほげ", "ホゲ", "ﾎｹﾞ", "ほ・げ", "ホ ゲ", "ホーゲー", "模模",
         "大模模的", "模.模", "$blarg$", "bl@rg",
     ],

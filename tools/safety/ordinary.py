@@ -69,14 +69,12 @@ def pairs(terms: list[Term], words: list[str]) -> Iterator[str]:
             known[skeleton(word)].append(word)
     for letter in LETTERS:
         known[skeleton(letter)].append(letter)
-    phrases = {term.spelling for term in terms}
     for term in terms:
         for word in term.spelling.split(" ") if term.category not in IRRELEVANT else ():
             letters = skeleton(word)
             for place in range(1, len(letters)) if len(word) > SHORTEST else ():
                 for first, second in product(known[letters[:place]], known[letters[place:]]):
-                    if f"{first} {second}" not in phrases:
-                        yield f"{first} {second}"
+                    yield f"{first} {second}"
 
 
 def neighbours(terms: list[Term], words: list[str]) -> Iterator[str]:
