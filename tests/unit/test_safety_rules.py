@@ -71,7 +71,7 @@ RULES = msgspec.toml.decode(
 
     [[group]]
     category = "benign"
-    terms = ["captain blarg", "big, frobnitz", "wibble wobble"]
+    terms = ["captain blarg", "wibble wobble"]
 
     [[group]]
     category = "benign"
@@ -112,7 +112,7 @@ def test_a_word_is_found_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz",
+        "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz", "big, frobnitz",
         "bland", "zu per", "flom", "10 000", "81479", "captain blarg",
         "Captain Blarg's hat", "no blarg", "without any blarg", "no grumfit",
         "quux and hedgehog", "ほ", "すごほげ", "模", "", "…", "\u200b", "plonk", "dweeb",
@@ -175,7 +175,7 @@ def test_what_a_negative_prompt_means(prompt: str, negative: str, expected: tupl
 
 def test_other_texts_are_read_like_the_prompt() -> None:
     assert SCREEN.check("wibble", others=["nothing", "blarg.png"]).reasons == ("sexual_minor", "sexual")
-    assert SCREEN.check("bl", others=["arg"]).reasons == ("sexual",)
+    assert SCREEN.check("nothing", others=["b l a r g"]).reasons == ("sexual",)
 
 
 def test_lists_of_servers_and_hosts() -> None:
