@@ -119,7 +119,15 @@ def _add(
     if term.category in HIDDEN and len(joined) >= MIN_HIDDEN:
         letters, breaks = next(iter(spellings.items()))
         for hidden in _masks(letters):
-            masked[hidden].append(_Pattern(term=known, breaks=breaks, is_whole=is_whole, is_start=is_whole))
+            masked[hidden].append(
+                _Pattern(
+                    term=known,
+                    breaks=breaks,
+                    is_whole=is_whole,
+                    is_start=is_whole,
+                    words=frozenset(words),
+                )
+            )
         backward = letters[::-1]
         if joined.isascii() and len(letters) >= MIN_HIDDEN and backward not in spellings:
             plain[backward].append(
