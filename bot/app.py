@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import timedelta
 
 from bot.administration import Administration
 from bot.allowances import Allowances
+from bot.content_credentials import ContentSigner
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
@@ -39,6 +41,8 @@ class Services:
     privacy: Privacy
     administration: Administration
     shards: Shards
+    signer: ContentSigner | None = None
+    """Signs each picture before it leaves, where the host has a certificate."""
 
 
 @asynccontextmanager
@@ -48,8 +52,9 @@ async def open_services(
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
-        OperatorError: the database cannot be used.
+        OperatorError: the database, or the certificate for pictures, cannot be used.
     """
+    signer = await asyncio.to_thread(ContentSigner.from_settings, settings)
     engine = _make_engine(settings, worker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
@@ -85,6 +90,7 @@ async def open_services(
                     presets=presets,
                     privacy=Privacy(database, pictures),
                     shards=shards,
+                    signer=signer,
                 )
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:

@@ -9,6 +9,8 @@ from typing import Any, Self
 import discord
 
 from bot.client import TrinArtBot
+from bot.content_credentials import SigningFailed
+from bot.errors import NotSigned
 from bot.i18n import translator
 from bot.pictures import pack_uploads
 from cogs.answers import told
@@ -43,7 +45,11 @@ class FetchButton(
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
             result = await bot.service.fetch(self.job_id, interaction.user.id)
-            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(interaction.filesize_limit))
+            limit = usable(interaction.filesize_limit)
+            try:
+                uploads = await asyncio.to_thread(pack_uploads, result.images, limit, bot.services.signer)
+            except SigningFailed as error:
+                raise NotSigned from error
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(
                 embeds=[settings_embed(result, t)],

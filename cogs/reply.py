@@ -129,12 +129,15 @@ class DiscordReply:
         """Upload the pictures, trying again for as long as it makes sense.
 
         Raises:
-            Undeliverable: neither the interaction, the channel nor a direct message takes them.
+            Undeliverable: neither the interaction, the channel nor a direct message takes them, or they
+                could not be signed.
         """
         await self._stop_progress()
         limit = self._job.origin.attachment_size_limit
         while True:
-            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(limit))
+            uploads = await asyncio.to_thread(
+                pack_uploads, result.images, usable(limit), self._bot.services.signer
+            )
             try:
                 return await self._persist(partial(self._send, result, uploads))
             except discord.HTTPException as error:
