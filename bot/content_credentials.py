@@ -39,7 +39,8 @@ class SigningFailed(Undeliverable):
     """A picture stays here for now: a host who signs pictures wants none to leave unsigned."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"it could not be signed: {reason}", permanent=False)
+        super().__init__(f"a picture could not be signed: {reason}", permanent=False)
+        self.reason = reason
 
 
 class ContentSigner:
@@ -81,7 +82,10 @@ class ContentSigner:
             cls(key).try_out()
             signer = cls(key, timestamp_url=timestamp_url)
         except (SigningFailed, c2pa.C2paError) as error:
-            raise OperatorError(f"TRINART_C2PA_CERTIFICATE cannot sign a picture: {error}.") from error
+            reason = error.reason if isinstance(error, SigningFailed) else str(error)
+            raise OperatorError(
+                f"Pictures cannot be signed with TRINART_C2PA_CERTIFICATE: {reason}."
+            ) from error
         log.info("pictures are signed as %s, until %s", key.subject, key.valid_until.date())
         return signer
 
@@ -113,7 +117,7 @@ class ContentSigner:
                 builder.sign(signer, media_type, io.BytesIO(data), signed)
         except c2pa.C2paError as error:
             # An address can have a password in it.
-            reason = re.sub(r"\w+://\S+", "…", str(error))
+            reason = re.sub(r"\w+://[^\s)]+", "TRINART_C2PA_TSA_URL", str(error))
             log.error("a picture could not be signed: %s", reason)
             raise SigningFailed(reason) from None
         return signed.getvalue()

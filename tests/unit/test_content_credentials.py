@@ -10,6 +10,7 @@ import socket
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import c2pa
 import pytest
@@ -46,8 +47,8 @@ PICTURES = [noise_image(seed) for seed in range(4)]
 TOTAL = sum(len(picture.png) for picture in PICTURES)
 
 
-def settings_of(files: Files, **changes: object) -> Settings:
-    return Settings(**{**files.settings, **changes})  # pyright: ignore[reportArgumentType]
+def settings_of(files: Files, **changes: Any) -> Settings:
+    return Settings(**{**files.settings, **changes})
 
 
 def signer_of(files: Files) -> ContentSigner:
@@ -216,7 +217,7 @@ def test_a_key_in_the_older_form_is_taken(tmp_path: Path) -> None:
 def test_a_certificate_for_something_else(tmp_path: Path) -> None:
     key = new_key()
     files = write(tmp_path, key, leaf=certificates.certificate(key, "Nothing", purposes=()))
-    assert "cannot sign a picture" in refused(settings_of(files))
+    assert "Pictures cannot be signed with TRINART_C2PA_CERTIFICATE" in refused(settings_of(files))
 
 
 def test_a_certificate_of_the_past(tmp_path: Path) -> None:
