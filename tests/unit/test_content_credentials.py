@@ -161,7 +161,12 @@ def test_room_for_the_signatures_is_part_of_the_limit(signer: ContentSigner) -> 
     assert {upload.media_type for upload in pack_uploads(PICTURES, just - 1, signer)} == {"image/webp"}
 
 
-def test_nothing_is_signed_without_a_certificate() -> None:
+def test_nothing_is_signed_without_a_certificate_and_nothing_has_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "bot.signing_key", raising=False)
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
     assert ContentSigner.from_settings(Settings()) is None
 
 
