@@ -33,8 +33,8 @@ FailureCode = Literal[
     "queue_full",
     "deadline",
 ]
-"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job was
-never accepted, and can be asked for again later."""
+"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job
+was never accepted, and can be asked for again later."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
