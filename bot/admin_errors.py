@@ -55,6 +55,12 @@ class CannotPostThere(MemberError):
     )
 
 
+class ChannelNotKnownYet(MemberError):
+    message = N_(
+        "Discord has not told the bot about {channel} yet. Nothing was changed; please try again in a few minutes."
+    )
+
+
 class TooManyNamed(MemberError):
     message = N_("At most {limit} can be named. Take one away first.")
 
