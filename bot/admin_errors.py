@@ -57,7 +57,8 @@ class CannotPostThere(MemberError):
 
 class ChannelNotKnownYet(MemberError):
     message = N_(
-        "Discord has not told the bot about {channel} yet. Nothing was changed; please try again in a few minutes."
+        "Discord has not told the bot about {channel} yet. Nothing was changed; "
+        "please try again in a few minutes."
     )
 
 

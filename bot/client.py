@@ -73,10 +73,10 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
 
 def _cause_of(error: app_commands.AppCommandError) -> BaseException:
     """What a cog raised, or what is behind an error of discord.py's own."""
-    is_channel = (
-        isinstance(error, app_commands.TransformerError) and error.type is discord.AppCommandOptionType.channel
-    )
-    if is_channel:
+    if (
+        isinstance(error, app_commands.TransformerError)
+        and error.type is discord.AppCommandOptionType.channel
+    ):
         # An option names a channel of a server that is still to come: right after READY, or in an outage.
         return ChannelNotKnownYet(channel=f"<#{error.value.id}>")
     return error.__cause__ or error

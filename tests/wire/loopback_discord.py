@@ -130,9 +130,7 @@ class LoopbackDiscord:
 
     async def connected(self, timeout: float = 10.0, *, guild_id: str | None = None) -> None:
         """Return once a bot listens, on the shard that hears of this guild or else of direct messages."""
-        await self.world.pulse.until(
-            lambda: self._gateway.reaches(guild_id), timeout, "the bot's connection"
-        )
+        await self.world.pulse.until(lambda: self._gateway.reaches(guild_id), timeout, "the bot's connection")
 
     async def commands_synced(
         self, *names: str, guild_id: str | None = None, timeout: float = 10.0

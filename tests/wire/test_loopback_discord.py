@@ -18,9 +18,9 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 from .gateway import DropKind
-from .handles import Interaction, StoredFile
+from .handles import Interaction, Pulse, StoredFile
 from .loopback_discord import LoopbackDiscord
-from .payloads import group_channel, user
+from .payloads import group_channel, message, user
 from .people import command_data
 from .refusals import DiscordError, check_command
 from .world import World
@@ -217,6 +217,39 @@ async def test_identify_again_when_the_session_is_gone(
         assert (server.identifies, server.resumes) == (2, 0)
         interaction = await server.slash("trinart", {"prompt": "a lighthouse"})
         await interaction.wait(has_picture)
+
+
+async def test_an_outage_hides_the_guild_and_not_what_people_do_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def say_guild(interaction: discord.Interaction[TinyBot]) -> None:
+        assert interaction.guild is not None
+        channels = [channel.name for channel in interaction.guild.channels]
+        await interaction.response.send_message(f"{interaction.guild.unavailable} {channels}")
+
+    async with meeting(monkeypatch, say_guild) as (server, _):
+        server.begin_outage()
+        await server.drop_gateway(resumable=False, how="invalidate")
+        await server.connected()
+        said: list[str] = []
+        for _ in range(2):
+            interaction = await server.slash("trinart", {"prompt": "p"})
+            await interaction.wait(lambda i: i.acknowledged)
+            said.append(interaction.history[-1].content)
+            await server.end_outage()
+        assert said == ["True []", "False ['general']"]
+
+
+async def test_a_wait_in_vain_names_what_was_seen_last() -> None:
+    shown = message("1", user()) | {"content": "is still starting"}
+    interaction = Interaction({"id": "2"}, Pulse(), message=shown)
+
+    def sees_something_else(interaction: Interaction) -> bool:
+        interaction.record()
+        return False
+
+    with pytest.raises(TimeoutError, match="content='is still starting'"):
+        await interaction.wait(sees_something_else, timeout=0)
 
 
 async def test_expired_token(monkeypatch: pytest.MonkeyPatch) -> None:
