@@ -47,6 +47,10 @@ FACTS = {
     "taking": N_("taking requests"),
     "servers": N_("servers"),
     "text": N_("text"),
+    "version": N_("version"),
+    "description": N_("Description"),
+    "prompt": N_("Added to the prompt"),
+    "negative": N_("Kept out of the picture"),
 }
 """Names of the facts in the log; what is not here is shown by its key."""
 
@@ -85,6 +89,8 @@ def subject_text(target: str, t: Translate) -> str:
             return f"<@&{subject}>"
         case "channel":
             return f"<#{subject}>"
+        case "preset":
+            return plain(subject)
         case "default":
             return t("each member")
         case "server":

@@ -14,24 +14,14 @@ from discord.utils import format_dt
 from bot.client import TrinArtBot
 from bot.errors import MemberError
 from bot.i18n import N_, Translate, translator
-from bot.server_presets import Editor, PresetChange, PresetDraft, ServerPreset
+from bot.server_presets import PresetChange, PresetDraft, ServerPreset, check_may_change
+from cogs.admin_answer import manager_of
 from cogs.answers import told
 from cogs.preset_form import PresetForm
 from cogs.render import COLOUR, MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, clip, plain
 
 MAX_CHOICES = 25
 MAX_VERSIONS_TOLD = 20
-
-
-def editor_of(interaction: discord.Interaction[TrinArtBot]) -> Editor:
-    """Who wants to change something, and whether Discord says that they may."""
-    permissions = interaction.permissions
-    return Editor(
-        user_id=interaction.user.id,
-        guild_id=interaction.guild_id or 0,
-        may_manage=interaction.guild_id is not None
-        and (permissions.manage_guild or permissions.administrator),
-    )
 
 
 class Presets(commands.Cog):
@@ -57,7 +47,7 @@ class Presets(commands.Cog):
     async def create(self, interaction: discord.Interaction[TrinArtBot]) -> None:
         """Show an empty form."""
         async with told(interaction):
-            editor_of(interaction).check()
+            check_may_change(manager_of(interaction))
             t = translator(interaction.locale.value)
             form = PresetForm(t("New preset"), t, self._create)
             await interaction.response.send_modal(form)
@@ -65,7 +55,7 @@ class Presets(commands.Cog):
     async def _create(
         self, interaction: discord.Interaction[TrinArtBot], name: str, draft: PresetDraft
     ) -> None:
-        made = await self._store.create(editor_of(interaction), name, draft)
+        made = await self._store.create(manager_of(interaction), name, draft)
         t = translator(interaction.locale.value)
         text = t("The preset “{preset}” can be used from now on.", preset=plain(made.name))
         await _answer(interaction, text, preset_embed([made], t))
@@ -80,9 +70,9 @@ class Presets(commands.Cog):
     async def edit(self, interaction: discord.Interaction[TrinArtBot], name: str) -> None:
         """Show the form with what the preset says now."""
         async with told(interaction):
-            editor = editor_of(interaction)
-            editor.check()
-            old = await self._store.get(editor.guild_id, name)
+            admin = manager_of(interaction)
+            check_may_change(admin)
+            old = await self._store.get(admin.guild_id, name)
             t = translator(interaction.locale.value)
             form = PresetForm(old.name, t, partial(self._edit, old.name), old=old.draft)
             await interaction.response.send_modal(form)
@@ -90,7 +80,7 @@ class Presets(commands.Cog):
     async def _edit(
         self, name: str, interaction: discord.Interaction[TrinArtBot], _typed: str, draft: PresetDraft
     ) -> None:
-        change = await self._store.edit(editor_of(interaction), name, draft)
+        change = await self._store.edit(manager_of(interaction), name, draft)
         t = translator(interaction.locale.value)
         if change.before == change.after:
             await _answer(interaction, t("Nothing was changed."), None)
@@ -114,7 +104,7 @@ class Presets(commands.Cog):
         """Delete the newest version; nothing is lost."""
         async with told(interaction):
             await interaction.response.defer(ephemeral=True)
-            last = await self._store.delete(editor_of(interaction), name)
+            last = await self._store.delete(manager_of(interaction), name)
             t = translator(interaction.locale.value)
             text = t(
                 "The preset “{preset}” is deleted. "

@@ -247,11 +247,30 @@ async def test_each_change_is_logged_with_before_and_after(place: Place, manager
     await says(place, manager, "preset delete", name="Foggy")
     rows = await audit(place)
     assert [(row.action, row.target, row.actor_id) for row in rows] == [
-        (action, "Foggy", manager.id) for action in ("preset.create", "preset.edit", "preset.delete")
+        (action, "preset:Foggy", manager.id) for action in ("preset.create", "preset.edit", "preset.delete")
     ]
     first = {"version": 1} | {key: value for key, value in FOGGY.items() if key != "name"}
     second = first | {"version": 2, "prompt": "thick fog"}
     assert [(row.before, row.after) for row in rows] == [(None, first), (first, second), (second, None)]
+
+
+@LOCALES
+async def test_the_log_of_the_admins_tells_of_presets(
+    place: Place, manager: MemberActor, locale: str
+) -> None:
+    """In words, with what is different only; and a preset's name is never taken for somebody."""
+    await create(place, manager, name="member:1")
+    texts = {key: value for key, value in FOGGY.items() if key != "name"} | {"prompt": "thick fog"}
+    await submit(place, manager, "preset edit", texts, name="member:1")
+    with interactions_with(locale=locale):
+        [embed] = (await says(place, manager, "admin log")).embeds
+    edited, facts, created, _ = (embed.description or "").splitlines()
+    assert is_japanese(edited) == is_japanese(facts) == (locale == "ja")
+    assert "· member:1" in edited
+    assert "· member:1" in created
+    if locale == "en-US":
+        assert "**Preset changed**" in edited
+        assert facts == "-# version: 1 → 2; Added to the prompt: fog, mist → thick fog"
 
 
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {

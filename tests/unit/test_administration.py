@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.admin_errors import AmountMissing, NotAllowed, NotATimeZone, RecordsUnavailable, TooManyNamed
+from bot.admin_errors import AmountMissing, NotAllowed, NotATimeZone, TooManyNamed
 from bot.admin_members import MemberChanges
 from bot.admin_reports import Reports
 from bot.admin_rules import (
@@ -34,6 +34,7 @@ from bot.admin_rules import (
 )
 from bot.administration import Administration
 from bot.audit import Admin, Change, Desk
+from bot.database.failures import RecordsUnavailable
 from bot.database.models import (
     AuditRow,
     BlockRow,
