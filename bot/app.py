@@ -12,7 +12,8 @@ from bot.allowances import Allowances
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
-from bot.jobs import JobStore
+from bot.job_store import JobStore
+from bot.own_jobs import OwnJobs
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import PresetBook
@@ -35,6 +36,7 @@ class Services:
     generation: GenerationService
     allowances: Allowances
     history: JobHistory
+    own_jobs: OwnJobs
     presets: PresetStore
     privacy: Privacy
     administration: Administration
@@ -82,6 +84,7 @@ async def open_services(
                     administration=administration,
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
+                    own_jobs=OwnJobs(service, jobs, shards),
                     presets=presets,
                     privacy=Privacy(database, pictures),
                     shards=shards,

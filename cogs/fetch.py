@@ -42,7 +42,7 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            result = await bot.service.fetch(self.job_id, interaction.user.id)
+            result = await bot.services.own_jobs.fetch(self.job_id, interaction.user.id)
             uploads = await asyncio.to_thread(pack_uploads, result.images, usable(interaction.filesize_limit))
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(

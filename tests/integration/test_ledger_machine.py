@@ -30,10 +30,12 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import grants_of, sums
 from bot.database.models import LedgerEntryRow, QuotaRow
 from bot.database.session import Database
-from bot.jobs import IllegalTransition, Job, JobState, JobStore, Origin
-from bot.ledger import expire_grants, give, grants_of, reset_window, sums
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import Job, JobState, Origin
+from bot.ledger import expire_grants, give, reset_window
 from bot.quotas import Account, HostRules, Quota
 from bot.reconcile import find_discrepancies
 from bot.reservations import Reservations
