@@ -75,7 +75,9 @@ async def open_services(
             shards=shards,
             deadline_seconds=settings.deadline,
         )
-        administration = Administration(database, settings.host_rules, book)
+        administration = Administration(
+            database, settings.host_rules, book, kept_days=settings.retention_days
+        )
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
