@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import discord
 from discord import app_commands
@@ -17,7 +16,7 @@ from bot.i18n import N_, Translate, translator
 from bot.server_presets import PresetChange, PresetDraft, ServerPreset, check_may_change
 from cogs.admin_answer import manager_of
 from cogs.answers import told
-from cogs.preset_form import PresetForm
+from cogs.preset_form import PresetForm, read_form
 from cogs.render import COLOUR, MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, clip, plain
 
 MAX_CHOICES = 25
@@ -49,8 +48,20 @@ class Presets(commands.Cog):
         async with told(interaction):
             check_may_change(manager_of(interaction))
             t = translator(interaction.locale.value)
-            form = PresetForm(t("New preset"), t, self._create)
-            await interaction.response.send_modal(form)
+            await interaction.response.send_modal(PresetForm(t("New preset"), t))
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[TrinArtBot]) -> None:
+        """A form was sent, perhaps one that an earlier process showed."""
+        written = read_form(interaction)
+        if written is None:
+            return
+        async with told(interaction, written.file(translator(interaction.locale.value))):
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            if written.changes:
+                await self._edit(interaction, written.changes, written.draft)
+            else:
+                await self._create(interaction, written.name, written.draft)
 
     async def _create(
         self, interaction: discord.Interaction[TrinArtBot], name: str, draft: PresetDraft
@@ -74,11 +85,10 @@ class Presets(commands.Cog):
             check_may_change(admin)
             old = await self._store.get(admin.guild_id, name)
             t = translator(interaction.locale.value)
-            form = PresetForm(old.name, t, partial(self._edit, old.name), old=old.draft)
-            await interaction.response.send_modal(form)
+            await interaction.response.send_modal(PresetForm(old.name, t, name=old.name, old=old.draft))
 
     async def _edit(
-        self, name: str, interaction: discord.Interaction[TrinArtBot], _typed: str, draft: PresetDraft
+        self, interaction: discord.Interaction[TrinArtBot], name: str, draft: PresetDraft
     ) -> None:
         change = await self._store.edit(manager_of(interaction), name, draft)
         t = translator(interaction.locale.value)

@@ -222,6 +222,17 @@ async def test_a_permission_that_was_lost_while_the_form_was_open(place: Place, 
     assert await audit(place) == []
 
 
+async def test_a_preset_that_was_deleted_while_the_form_was_open(place: Place, manager: MemberActor) -> None:
+    await create(place, manager)
+    shown = await manager.slash(place.channel, "preset edit", name="foggy")
+    await says(place, manager, "preset delete", name="foggy")
+    result = await manager.submit_modal(shown, {"prompt": "much thicker fog"})
+    assert result.response is not None
+    assert "no preset “Foggy” of its own" in result.response.content
+    [file] = result.response.attachments
+    assert b"much thicker fog" in await file.read()
+
+
 async def test_an_edit_shows_what_it_changes_and_keeps_the_rest(place: Place, manager: MemberActor) -> None:
     await create(place, manager)
     shown = await manager.slash(place.channel, "preset edit", name="foggy")
@@ -295,6 +306,9 @@ async def test_a_mistake_in_the_form_says_what_to_change(
     if locale == "en-US":
         assert says in answer.content
     assert len(await audit(place)) == 1
+    [file] = answer.attachments
+    text = (await file.read()).decode()
+    assert all(typed in text for typed in (FOGGY | changes).values()), "nobody has to type it again"
 
 
 async def test_a_server_has_room_for_fifty(place: Place, manager: MemberActor) -> None:
