@@ -114,7 +114,7 @@ async def pair(
             assert await bot.exit_code() == 0
             assert_log_is_json(bot, server.world.token)
         async with Database.connect(url) as database, database.session() as session:
-            assert set(await session.scalars(select(JobRow.state))) == {"delivered"}
+            assert set(await session.scalars(select(JobRow.state))) == {"delivered", "cancelled"}
 
 
 def test_what_is_asked_right_behind_ready_is_answered_by_both(pair: Pair) -> None:
@@ -143,6 +143,45 @@ def has_its_end(interaction: Interaction) -> bool:
     return has_pictures(interaction) or any(
         "over all servers" in seen.content for seen in interaction.history
     )
+
+
+async def test_a_picture_of_the_other_process_is_listed_and_is_cancelled_where_it_was_asked_for(
+    pair: Pair,
+) -> None:
+    who = user("hasty")
+    asked = await pair.ask(0, who, "slow")
+    await asked.wait(shows_progress, DELIVERY_SECONDS)
+    elsewhere = await list_jobs(pair, 1, who)
+    assert elsewhere.message is not None
+    assert f"https://discord.com/channels/{SERVERS[0]}/" in elsewhere.message["embeds"][0]["description"]
+    pressed = await press_cancel(pair, 1, who, elsewhere)
+    await pressed.wait(lambda i: i.message is not None, DELIVERY_SECONDS)
+    assert pressed.ephemeral
+    assert pressed.history[-1].content == (
+        "Another part of the bot has this picture. Please do this in the server in which you asked for it."
+    )
+    assert [job.state for job in (await records(pair, who))[0]] == ["running"], "it goes on"
+    await press_cancel(pair, 0, who, await list_jobs(pair, 0, who))
+    await asked.wait(lambda i: i.history[-1].content.startswith("Cancelled."), DELIVERY_SECONDS)
+    [job], paid = await records(pair, who)
+    assert (job.state, paid < job.cost) == ("cancelled", True)
+
+
+async def list_jobs(pair: Pair, number: int, who: JSON) -> Interaction:
+    """A person's jobs, as the bot of a shard tells them."""
+    listed = await pair.server.slash("jobs", user=who, channel=pair.channel(number))
+    return await listed.wait(
+        lambda i: i.message is not None and bool(i.message["embeds"]), DELIVERY_SECONDS
+    )
+
+
+async def press_cancel(pair: Pair, number: int, who: JSON, listed: Interaction) -> Interaction:
+    """Press the button for the first of the jobs, in the server of a shard."""
+    assert listed.message is not None
+    [row] = listed.message["components"]
+    [button] = [each for each in row["components"] if each["label"] == "Cancel 1"]
+    where = pair.channel(number)
+    return await pair.server.click(listed.message, button["custom_id"], user=who, channel=where)
 
 
 async def test_each_takes_up_its_own_jobs_only(pair: Pair) -> None:
