@@ -168,4 +168,5 @@ def clean_text(option: str, text: str | None, limit: int = MAX_REASON) -> str:
 def check_range(option: str, value: float, low: float, high: float) -> None:
     """Raise `OutOfRange` for what is not between these, not-a-number among them."""
     if not low <= value <= high:
-        raise OutOfRange(option=option, value=f"{value:g}", low=f"{low:g}", high=f"{high:g}")
+        low_text, high_text, given = (f"{number:.15g}" for number in (low, high, value))
+        raise OutOfRange(option=option, value=given, low=low_text, high=high_text)
