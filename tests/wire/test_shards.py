@@ -170,9 +170,7 @@ async def test_a_picture_of_the_other_process_is_listed_and_is_cancelled_where_i
 async def list_jobs(pair: Pair, number: int, who: JSON) -> Interaction:
     """A person's jobs, as the bot of a shard tells them."""
     listed = await pair.server.slash("jobs", user=who, channel=pair.channel(number))
-    return await listed.wait(
-        lambda i: i.message is not None and bool(i.message["embeds"]), DELIVERY_SECONDS
-    )
+    return await listed.wait(lambda i: i.message is not None and bool(i.message["embeds"]), DELIVERY_SECONDS)
 
 
 async def press_cancel(pair: Pair, number: int, who: JSON, listed: Interaction) -> Interaction:
