@@ -184,7 +184,7 @@ def preset_embed(versions: Sequence[ServerPreset], t: Translate) -> discord.Embe
     embed = discord.Embed(
         title=plain(shown.label), description=plain(shown.draft.description) or None, colour=COLOUR
     )
-    for name, text in _texts(shown.draft, t).items():
+    for name, text in _words(shown.draft, t).items():
         embed.add_field(name=name, value=clip(plain(text), MAX_FIELD) or "—", inline=False)
     lines = [_version(version, t) for version in versions[:MAX_VERSIONS_TOLD]]
     embed.add_field(name=t("Versions"), value=clip("\n".join(lines), MAX_FIELD), inline=False)
@@ -204,11 +204,11 @@ def change_embed(change: PresetChange, t: Translate) -> discord.Embed:
 
 
 def _texts(draft: PresetDraft, t: Translate) -> dict[str, str]:
-    return {
-        t("Description"): draft.description,
-        t("Added to the prompt"): draft.prompt,
-        t("Kept out of the picture"): draft.negative,
-    }
+    return {t("Description"): draft.description, **_words(draft, t)}
+
+
+def _words(draft: PresetDraft, t: Translate) -> dict[str, str]:
+    return {t("Added to the prompt"): draft.prompt, t("Kept out of the picture"): draft.negative}
 
 
 def _version(version: ServerPreset, t: Translate) -> str:

@@ -67,9 +67,7 @@ def _about(usage: Usage, t: Translate) -> list[str]:
         )
     ]
     if usage.kept_days is not None:
-        lines.append(
-            t("Records are deleted after {days} days, so no more can be counted.", days=usage.kept_days)
-        )
+        lines.append(t("The host keeps records for this many days: {days}.", days=usage.kept_days))
     if usage.oldest is not None:
         lines.append(t("The first record is from {when}.", when=format_dt(usage.oldest, "D")))
     return lines

@@ -166,7 +166,7 @@ async def test_more_days_than_the_host_keeps(office: Office, locale: str) -> Non
     assert "30" in kept
     if locale == "en-US":
         assert embed.title == "Usage of the last 30 days"
-        assert kept == "Records are deleted after 30 days, so no more can be counted."
+        assert kept == "The host keeps records for this many days: 30."
         assert oldest == f"The first record is from {format_dt(began, 'D')}."
     [today] = (await shown(office, locale, days=1)).embeds
     assert len((today.description or "").splitlines()) == 1

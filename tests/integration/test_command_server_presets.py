@@ -281,7 +281,7 @@ async def test_the_log_of_the_admins_tells_of_presets(
     assert "· member:1" in created
     if locale == "en-US":
         assert "**Preset changed**" in edited
-        assert facts == "-# version: 1 → 2; Added to the prompt: fog, mist → thick fog"
+        assert facts == "-# version: 1 → 2; prompt: fog, mist → thick fog"
 
 
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {

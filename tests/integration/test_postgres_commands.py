@@ -56,7 +56,7 @@ async def test_quotas(office: Office) -> None:
     assert (await world.draw(prompt="1girl", seed="1")).attachments
     assert "you have 0 of" in (await world.draw(prompt="1girl")).content
     assert "0 of 0.003 left today" in embed_fields(await mikas(office, "quota"))["You, here"]
-    assert f"{COST / 1000} pictures: a day, from midnight" in await office.do("admin quota show")
+    assert f"{COST / 1000} pictures (a day, from midnight)" in await office.do("admin quota show")
     assert "Member: 0 left of" in await office.do("admin quota show", member=world.mika)
 
     await office.do("admin quota grant", member=world.mika, amount=1, days=3)
