@@ -114,7 +114,7 @@ async def pair(
             assert await bot.exit_code() == 0
             assert_log_is_json(bot, server.world.token)
         async with Database.connect(url) as database, database.session() as session:
-            assert set(await session.scalars(select(JobRow.state))) == {"delivered", "cancelled"}
+            assert set(await session.scalars(select(JobRow.state))) <= {"delivered", "cancelled"}
 
 
 def test_what_is_asked_right_behind_ready_is_answered_by_both(pair: Pair) -> None:
