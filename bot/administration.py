@@ -31,13 +31,15 @@ class Administration:
         database: Database,
         host_rules: HostRules,
         presets: PresetBook,
+        *,
+        kept_days: int,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         desk = Desk(database, clock)
         self.log = desk.log
         self.rules = RuleChanges(desk, presets)
         self.members = MemberChanges(desk, host_rules)
-        self.reports = Reports(desk, host_rules)
+        self.reports = Reports(desk, host_rules, kept_days=kept_days)
         self.host = HostChanges(desk)
         self._database = database
 

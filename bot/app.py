@@ -14,7 +14,8 @@ from bot.content_credentials import ContentSigner
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
-from bot.jobs import JobStore
+from bot.job_store import JobStore
+from bot.own_jobs import OwnJobs
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import PresetBook
@@ -37,6 +38,7 @@ class Services:
     generation: GenerationService
     allowances: Allowances
     history: JobHistory
+    own_jobs: OwnJobs
     presets: PresetStore
     privacy: Privacy
     administration: Administration
@@ -78,7 +80,9 @@ async def open_services(
             shards=shards,
             deadline_seconds=settings.deadline,
         )
-        administration = Administration(database, settings.host_rules, book)
+        administration = Administration(
+            database, settings.host_rules, book, kept_days=settings.retention_days
+        )
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
@@ -87,6 +91,7 @@ async def open_services(
                     administration=administration,
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
+                    own_jobs=OwnJobs(service, jobs, shards),
                     presets=presets,
                     privacy=Privacy(database, pictures),
                     shards=shards,

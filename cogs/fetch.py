@@ -44,7 +44,7 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            result = await bot.service.fetch(self.job_id, interaction.user.id)
+            result = await bot.services.own_jobs.fetch(self.job_id, interaction.user.id)
             limit = usable(interaction.filesize_limit)
             try:
                 uploads = await asyncio.to_thread(pack_uploads, result.images, limit, bot.services.signer)
