@@ -18,6 +18,11 @@ from bot.preset_store import PresetStore
 from bot.presets import PresetBook
 from bot.privacy import Privacy
 from bot.reservations import Reservations
+from bot.safety.decisions import DecisionLog, UserKeys
+from bot.safety.delivery import ReleaseDesk
+from bot.safety.policy import Policy
+from bot.safety.screen import PromptScreen
+from bot.safety.screening import Screening
 from bot.settings import Settings
 from bot.shards import Shards
 from bot.upkeep import Upkeep
@@ -48,9 +53,10 @@ async def open_services(
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
-        OperatorError: the database cannot be used.
+        OperatorError: the database, the host's own policy or rules, or the data folder cannot be used.
     """
     engine = _make_engine(settings, worker_module)
+    policy, prompts = Policy.load(settings.safety_policy), PromptScreen.load(settings.safety_rules)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         upkeep = Upkeep(
@@ -62,18 +68,22 @@ async def open_services(
         )
         await upkeep.reconcile()
         book, shards = PresetBook.load(), Shards.parse(settings.shards)
-        presets = PresetStore(database, book)
+        decisions = _make_decisions(settings, policy)
+        screening = Screening(database, prompts, decisions, cap=settings.safety_level)
+        presets = PresetStore(database, book, screening)
         service = GenerationService(
             engine=engine,
             jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
             pictures=pictures,
+            screening=screening,
+            desk=ReleaseDesk(database, jobs, pictures, policy, decisions, screening),
             presets=book,
             server_presets=presets,
             shards=shards,
             deadline_seconds=settings.deadline,
         )
-        administration = Administration(database, settings.host_rules, book)
+        administration = Administration(database, settings.host_rules, book, cap=settings.safety_level)
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
@@ -83,12 +93,17 @@ async def open_services(
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
                     presets=presets,
-                    privacy=Privacy(database, pictures),
+                    privacy=Privacy(database, pictures, decisions.user_key),
                     shards=shards,
                 )
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()
+
+
+def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:
+    keys = UserKeys.load(settings.user_key_file)
+    return DecisionLog(keys, policy, kept_for=timedelta(days=settings.safety_retention_days))
 
 
 def _make_engine(settings: Settings, worker_module: str) -> EngineClient:

@@ -20,6 +20,7 @@ from bot.database.models import AuditRow, GuildSettingsRow, PresetRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.presets import PresetBook
+from bot.safety.screening import Screening
 from bot.server_presets import (
     MAX_PRESETS,
     Editor,
@@ -46,9 +47,14 @@ class PresetStore:
     """The presets of all servers."""
 
     def __init__(
-        self, database: Database, builtin: PresetBook, clock: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        builtin: PresetBook,
+        screening: Screening,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
+        self._screening = screening
         self._builtin = builtin
         self._clock = clock
 
@@ -130,6 +136,7 @@ class PresetStore:
         name, draft = check_name(name), draft.checked()
         if self._builtin.has(name):
             raise PresetNameTaken(preset=name)
+        await self._screen(editor, name, draft)
         made: list[ServerPreset] = []
 
         async def work(session: AsyncSession) -> None:
@@ -156,6 +163,7 @@ class PresetStore:
         """
         editor.check()
         draft = draft.checked()
+        await self._screen(editor, name, draft)
         made: list[PresetChange] = []
 
         async def work(session: AsyncSession) -> None:
@@ -188,6 +196,16 @@ class PresetStore:
 
         await self._write(work)
         return made[-1]
+
+    async def _screen(self, editor: Editor, name: str, draft: PresetDraft) -> None:
+        with told_to_members():
+            await self._screening.screen_preset(
+                editor.guild_id,
+                editor.user_id,
+                prompt=draft.prompt,
+                negative=draft.negative,
+                others=(name, draft.description),
+            )
 
     async def _write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
         with told_to_members():

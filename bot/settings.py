@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import OperatorError
 from bot.quotas import HostRules, Quota, Rate
+from bot.safety.levels import Level
 from bot.shards import Shards
 
 
@@ -66,6 +67,19 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
     )
+    safety_level: Level = Field(
+        default="default",
+        description="the most that may be shown anywhere: strict, default or age-restricted",
+    )
+    safety_policy: Path | None = Field(
+        default=None, description="file with thresholds of your own; the bot's own if not set"
+    )
+    safety_rules: Path | None = Field(
+        default=None, description="file with words of your own to refuse or to allow; none if not set"
+    )
+    safety_retention_days: int = Field(
+        default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"
+    )
     shards: str = Field(
         default="", description="this process's shards and the number of all, such as 0,1/4; empty for all"
     )
@@ -116,6 +130,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Where installed models are."""
         return self.data_dir / "models"
+
+    @property
+    def user_key_file(self) -> Path:
+        """The key by which the record of safety decisions knows users."""
+        return self.data_dir / "user.key"
 
     @property
     def pictures_dir(self) -> Path:

@@ -12,7 +12,8 @@ from bot.client import TrinArtBot
 from bot.i18n import translator
 from bot.pictures import pack_uploads
 from cogs.answers import told
-from cogs.render import files, settings_embed
+from cogs.places import look_at
+from cogs.render import files, settings_embed, withheld_text
 from cogs.reply import usable
 
 
@@ -42,12 +43,16 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            result = await bot.service.fetch(self.job_id, interaction.user.id)
-            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(interaction.filesize_limit))
+            delivery = await bot.service.fetch(self.job_id, interaction.user.id)
+            release = await delivery.release(await look_at(bot, interaction.guild_id, interaction.channel_id))
+            uploads = await asyncio.to_thread(
+                pack_uploads, release.images, usable(interaction.filesize_limit)
+            )
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(
-                embeds=[settings_embed(result, t)],
-                attachments=files(result, uploads, t),
+                content=withheld_text(release, t),
+                embeds=[settings_embed(release, t)],
+                attachments=files(release, uploads, t),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
-            await bot.service.outcomes.settle(result)
+            await bot.service.outcomes.settle(delivery)

@@ -52,8 +52,8 @@ class UserKeys:
             raise OperatorError(f"The key file {file} cannot be used: {error.strerror}.") from error
         if len(key) != KEY_BYTES:
             raise OperatorError(
-                f"The key file {file} is damaged: restore it from a backup, or remove it. Without the old key "
-                "nobody can tell any more whose the earlier safety decisions are."
+                f"The key file {file} is damaged: restore it from a backup, or remove it. Without the old "
+                "key nobody can tell any more whose the earlier safety decisions are."
             )
         return cls(key)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +22,11 @@ from engine.protocol import Verdict
 ReleaseDecision = Literal["show", "spoiler", "withhold"]
 RELEASE_DECISIONS: tuple[ReleaseDecision, ...] = ("show", "spoiler", "withhold")
 
-ReleaseReason = Literal["no_verdict", "invalid_scores", "blocked_hash", "sexual", "strict_prompt"]
-"""Why a picture is not simply shown. `strict_prompt`: the prompt held it to the strictest threshold."""
+ReleaseReason = Literal[
+    "no_verdict", "invalid_scores", "blocked_hash", "sexual", "strict_prompt", "prompt"
+]
+"""Why a picture is not simply shown. `strict_prompt`: the prompt held it to the strictest threshold; `prompt`:
+the prompt itself would be refused where the picture is about to be shown."""
 
 SCORE = "sexual"
 """The score that the thresholds are about."""
@@ -68,11 +72,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 if value is not None and not 0 <= value <= 1:  # also for not-a-number
                     raise ValueError(f"{level}: thresholds are from 0 to 1")
         in_order = [self.levels[level] for level in LEVELS]
-        for stricter, looser in zip(in_order, in_order[1:], strict=False):
-            if (
-                stricter.least_withheld > looser.least_withheld
-                or stricter.least_hidden > looser.least_hidden
-            ):
+        for stricter, looser in pairwise(in_order):
+            if stricter.least_withheld > looser.least_withheld or stricter.least_hidden > looser.least_hidden:
                 raise ValueError("a stricter level must not show more than a looser one")
 
     @classmethod
@@ -90,9 +91,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             reason = error.strerror if isinstance(error, OSError) else error
             raise OperatorError(f"The safety policy {path} cannot be used: {reason}.") from error
 
-    def decide(
-        self, verdict: Verdict | None, level: Level, *, is_strict: bool = False
-    ) -> ReleaseDecision:
+    def decide(self, verdict: Verdict | None, level: Level, *, is_strict: bool = False) -> ReleaseDecision:
         """What happens to a picture in a place of this level; `is_strict` if its prompt was found so."""
         return self.judge(verdict, level, is_strict=is_strict).decision
 

@@ -1,7 +1,7 @@
 """Pictures that may leave the bot. Whatever is uploaded or written for somebody is a `ReleasedImage`.
 
-There is one way to make one: `judge_image`, which asks the policy about the picture's verdict. The rest of the
-bot, from `bot/reply.py` on, takes nothing else, so a picture that nobody judged has no way out.
+There is one way to make one: `judge_image`, which asks the policy about the picture's verdict. The rest of
+the bot, from `bot/reply.py` on, takes nothing else, so a picture that nobody judged has no way out.
 """
 
 from __future__ import annotations

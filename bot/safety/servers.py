@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.safety import ServerSafetyRow
@@ -29,4 +27,4 @@ def to_safety(row: ServerSafetyRow) -> ServerSafety:
 
 def known_level(text: str) -> Level:
     """A level as it is kept; what is none, of a newer version for example, is the strictest."""
-    return cast("Level", text) if text in LEVELS else "strict"
+    return text if text in LEVELS else "strict"
