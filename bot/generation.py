@@ -46,6 +46,7 @@ from bot.reply import JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
 from bot.safety.delivery import Drawn, PendingDelivery, ReleaseDesk
+from bot.safety.refusals import PicturesUnchecked
 from bot.safety.screening import Screening
 from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
@@ -54,6 +55,7 @@ from engine.protocol import (
     EngineReady,
     EngineUnavailable,
     Failed,
+    FailureCode,
     Finished,
     GenerationRequest,
     ModelCard,
@@ -275,7 +277,7 @@ class GenerationService:
             case Failed(_, code, detail):
                 log.error("job %s failed: %s: %s", job.id, code, detail)
                 await self._jobs.mark(job, "failed", error_code=code)
-                raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
+                raise _failure(code, job)
             case Cancelled():
                 paid = cost_of_steps(job.cost, progress.step, progress.steps)
                 self._cancelled[job.id] = paid
@@ -343,3 +345,14 @@ class GenerationService:
             elif job.id not in self._kept | self.runs.job_ids:
                 self._taken_up.add(job.id)  # promised before: not refused by the engine
                 self.start(job, self.reply_to(job))
+
+
+def _failure(code: FailureCode, job: Job) -> MemberError:
+    """What the member hears of a job that the engine could not do."""
+    match code:
+        case "model_unavailable":
+            return ModelUnavailable()
+        case "check_failed":
+            return PicturesUnchecked(job_id=job.id[:8])
+        case _:
+            return GenerationFailed(job_id=job.id[:8])
