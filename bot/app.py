@@ -27,6 +27,9 @@ from engine.models import find_model
 JOB_GRACE_SECONDS = 10.0
 """How long running jobs may go on after the bot was told to stop; the rest waits for the next start."""
 
+PREVIEW_LIMIT = 0.3
+"""Previews that the image check scores higher are shown nowhere: it is not known yet who will see the picture."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -43,14 +46,14 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, worker_module: str = "engine.worker"
+    settings: Settings, *, worker_module: str = "engine.worker", checker_module: str = "engine.safety"
 ) -> AsyncGenerator[Services]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
         OperatorError: the database cannot be used.
     """
-    engine = _make_engine(settings, worker_module)
+    engine = _make_engine(settings, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         upkeep = Upkeep(
@@ -91,7 +94,7 @@ async def open_services(
             await engine.close()
 
 
-def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+def _make_engine(settings: Settings, worker_module: str, checker_module: str) -> EngineClient:
     return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,
@@ -103,4 +106,7 @@ def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
         queue_limit=settings.queue_limit,
         step_timeout=settings.step_timeout,
         worker_module=worker_module,
+        preview_limit=PREVIEW_LIMIT,
+        block_list=settings.block_list,
+        checker_module=checker_module,
     )

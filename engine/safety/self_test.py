@@ -12,7 +12,8 @@ import random
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from engine.safety.classifiers import sexual, shrink
+from engine.protocol import Verdict
+from engine.safety.classifiers import SEXUAL, Classifier
 from engine.safety.errors import CheckerError, CheckError
 from engine.safety.inspector import Inspector
 
@@ -55,22 +56,27 @@ def clean_anchors() -> list[Image.Image]:
 
 
 def run_self_test(inspector: Inspector) -> None:
-    """Hold every classifier to the canary and the anchors, and the whole check to the canary's file.
+    """Hold every classifier to the canary, as a file, and to the anchors.
 
     Raises:
         CheckerError: something does not score as it must.
     """
     try:
-        for classifier in inspector.classifiers:
-            if (score := sexual(classifier.scores(shrink(canary())))) < CANARY_AT_LEAST:
-                raise CheckerError(f"the image check's {classifier.name} misses the canary: {score:.2f}")
-            for anchor in clean_anchors():
-                if (score := sexual(classifier.scores(shrink(anchor)))) > CLEAN_AT_MOST:
-                    raise CheckerError(f"the image check's {classifier.name} sees too much: {score:.2f}")
-        if inspector.inspect_png(_png(canary())).scores["sexual"] < CANARY_AT_LEAST:
-            raise CheckerError("the image check misses the canary's file")
+        caught = inspector.inspect_png(_png(canary()))
+        passed = [inspector.inspect([anchor]) for anchor in clean_anchors()]
     except CheckError as error:
         raise CheckerError(f"the image check failed its self-test: {error}") from error
+    for classifier in inspector.classifiers:
+        if (score := _sexual_by(classifier, caught)) < CANARY_AT_LEAST:
+            raise CheckerError(f"the image check's {classifier.name} misses the canary: {score:.2f}")
+        if (score := max(_sexual_by(classifier, verdict) for verdict in passed)) > CLEAN_AT_MOST:
+            raise CheckerError(f"the image check's {classifier.name} is alarmed by a landscape: {score:.2f}")
+    if caught.scores["sexual"] < CANARY_AT_LEAST:
+        raise CheckerError("the image check misses the canary, though its classifiers do not")
+
+
+def _sexual_by(classifier: Classifier, verdict: Verdict) -> float:
+    return sum(verdict.scores[f"{classifier.name}.{kind}"] for kind in SEXUAL)
 
 
 def _png(picture: Image.Image) -> bytes:
