@@ -33,8 +33,8 @@ FailureCode = Literal[
     "queue_full",
     "deadline",
 ]
-"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job was
-never accepted, and can be asked for again later."""
+"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job
+was never accepted, and can be asked for again later."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,10 +195,14 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Preview(msgspec.Struct, frozen=True, tag=True):
-    """A rough look at the first image of a running job, at most once a second. Also worker → core."""
+    """A rough look at the first image of a running job, at most once a second. Also worker → core.
+
+    A worker sends it without a `verdict`; none leaves the engine so.
+    """
 
     job_id: str
     png: bytes
+    verdict: Verdict | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):

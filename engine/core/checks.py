@@ -167,7 +167,7 @@ class Checks:
             if len(looked_at.verdicts) == len(looked_at.event.images) and self._is_wanted(looked_at):
                 self._ended(looked_at.with_verdicts)
         elif not verdict.blocked and verdict.scores["sexual"] <= self._preview_limit:
-            self._passed(looked_at)
+            self._passed(msgspec.structs.replace(looked_at, verdict=verdict))
 
     def _failed(self, looked_at: _Drawn | Preview, problem: str) -> None:
         if isinstance(looked_at, Preview):

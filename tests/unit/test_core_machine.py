@@ -349,6 +349,9 @@ class CoreMachine(RuleBasedStateMachine):
                         assert self.deaths[name] == 2
                         assert name in event.detail
                 case Progress(name) | Preview(name) | Queued(name):
+                    if isinstance(event, Preview):
+                        assert event.verdict is not None
+                        assert event.verdict.pdq == event.png.decode() == f"{name}/preview"
                     assert self.accepted[name]
                     assert not self.ended[name], "spoken of after its end"
                     eta = None if isinstance(event, Preview) else event.eta_seconds
