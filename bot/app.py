@@ -48,15 +48,15 @@ class Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, worker_module: str = "engine.worker"
+    settings: Settings, *, worker_module: str = "engine.worker", checker_module: str = "engine.safety"
 ) -> AsyncGenerator[Services]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
         OperatorError: the database, the host's own policy or rules, or the data folder cannot be used.
     """
-    engine = _make_engine(settings, worker_module)
     policy, prompts = Policy.load(settings.safety_policy), PromptScreen.load(settings.safety_rules)
+    engine = _make_engine(settings, policy, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         upkeep = Upkeep(
@@ -106,7 +106,9 @@ def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:
     return DecisionLog(keys, policy, kept_for=timedelta(days=settings.safety_retention_days))
 
 
-def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+def _make_engine(
+    settings: Settings, policy: Policy, worker_module: str, checker_module: str
+) -> EngineClient:
     return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,
@@ -118,4 +120,8 @@ def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
         queue_limit=settings.queue_limit,
         step_timeout=settings.step_timeout,
         worker_module=worker_module,
+        # The engine need not send what is shown nowhere.
+        preview_limit=min(policy.levels["strict"].least_hidden, 1.0),
+        block_list=settings.block_list,
+        checker_module=checker_module,
     )
