@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import timedelta
 
 from bot.administration import Administration
 from bot.allowances import Allowances
+from bot.content_credentials import ContentSigner
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
@@ -44,6 +46,8 @@ class Services:
     privacy: Privacy
     administration: Administration
     shards: Shards
+    signer: ContentSigner | None = None
+    """Signs each picture before it leaves, where the host has a certificate."""
 
 
 @asynccontextmanager
@@ -53,9 +57,11 @@ async def open_services(
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
-        OperatorError: the database, the host's own policy or rules, or the data folder cannot be used.
+        OperatorError: the database, the host's own policy or rules, the data folder, or the certificate for
+            pictures cannot be used.
     """
     policy, prompts = Policy.load(settings.safety_policy), PromptScreen.load(settings.safety_rules)
+    signer = await asyncio.to_thread(ContentSigner.from_settings, settings)
     engine = _make_engine(settings, policy, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
@@ -95,6 +101,7 @@ async def open_services(
                     presets=presets,
                     privacy=Privacy(database, pictures, decisions.user_key),
                     shards=shards,
+                    signer=signer,
                 )
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
@@ -106,9 +113,7 @@ def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:
     return DecisionLog(keys, policy, kept_for=timedelta(days=settings.safety_retention_days))
 
 
-def _make_engine(
-    settings: Settings, policy: Policy, worker_module: str, checker_module: str
-) -> EngineClient:
+def _make_engine(settings: Settings, policy: Policy, worker_module: str, checker_module: str) -> EngineClient:
     return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,

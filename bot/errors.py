@@ -124,6 +124,13 @@ class NotDelivered(MemberError):
     )
 
 
+class NotSigned(MemberError):
+    message = N_(
+        "The picture could not be signed just now, and the host lets none out unsigned. "
+        "It is kept: please try again in a few minutes."
+    )
+
+
 class GenerationCancelled(MemberError):
     message = N_("Cancelled. No picture was drawn. Nothing was charged.")
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from bot.app import open_services
+from bot.content_credentials import ContentSigner, SigningFailed
 from bot.errors import MemberError, OperatorError
 from bot.generation import GenerationService
 from bot.jobs import Origin
@@ -26,10 +27,13 @@ from engine.protocol import EngineUnavailable, GenerationRequest
 class FileReply:
     """Implements `bot.reply.Reply` for the command line."""
 
-    def __init__(self, out: Path, progress: Progress, task: TaskID) -> None:
+    def __init__(
+        self, out: Path, progress: Progress, task: TaskID, *, signer: ContentSigner | None = None
+    ) -> None:
         self._out = out
         self._progress = progress
         self._task = task
+        self._signer = signer
         self.written: list[tuple[Path, int]] = []
         self.withheld = 0
         self.error: MemberError | OperatorError | None = None
@@ -48,11 +52,17 @@ class FileReply:
         for number, image in enumerate(release.images, start=1):
             path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
             try:
-                await asyncio.to_thread(path.write_bytes, image.png)
+                await asyncio.to_thread(self._write, path, image.png)
+            except SigningFailed as error:
+                self.error = OperatorError(f"{path} was not written: {error}.", exit_code=1)
+                return
             except OSError as error:
                 self.error = _not_written(path, error)
                 return
             self.written.append((path, image.seed))
+
+    def _write(self, path: Path, png: bytes) -> None:
+        path.write_bytes(self._signer.sign(png, "image/png") if self._signer else png)
 
     async def fail(self, error: MemberError) -> None:
         """Keep the error for the exit code."""
@@ -87,7 +97,8 @@ async def generate_to_file(
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Loading the model", total=None)
             async with open_services(private) as services:
-                await _draw(services.generation, request, FileReply(out, progress, task), console)
+                reply = FileReply(out, progress, task, signer=services.signer)
+                await _draw(services.generation, request, reply, console)
 
 
 def _png_file(out: Path) -> Path:

@@ -7,11 +7,12 @@ import hashlib
 import io
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image as PillowImage
 
+from bot.content_credentials import ContentSigner
 from bot.jobs import StoredImage
 from bot.safety.policy import has_valid_scores
 from bot.safety.release import ReleasedImage
@@ -29,6 +30,11 @@ class Upload:
     data: bytes
     seed: int
     is_spoiler: bool
+
+    @property
+    def media_type(self) -> str:
+        """Of its two formats, which."""
+        return f"image/{Path(self.file_name).suffix.removeprefix('.')}"
 
 
 class PictureStore:
@@ -106,16 +112,24 @@ class PictureStore:
                 (self._folder / image.file_name).unlink(missing_ok=True)
 
 
-def pack_uploads(images: Sequence[ReleasedImage], limit: int) -> list[Upload]:
+def pack_uploads(
+    images: Sequence[ReleasedImage], limit: int, signer: ContentSigner | None = None
+) -> list[Upload]:
     """The pictures as files of together at most `limit` bytes, for one message; blocking.
 
     PNG if all fit; else WebP, each in its share of the limit: with less quality until it fits, and finally
     made smaller. One message, because one can be sent again without becoming two.
+
+    Raises:
+        SigningFailed: a host who signs pictures wants none to leave unsigned.
     """
+    room = limit - len(images) * (signer.room if signer else 0)
     uploads = [_png_upload(image) for image in images]
-    if sum(len(upload.data) for upload in uploads) <= limit:
+    if sum(len(upload.data) for upload in uploads) > room:
+        uploads = [_webp_upload(image, room // len(images)) for image in images]
+    if signer is None:
         return uploads
-    return [_webp_upload(image, limit // len(images)) for image in images]
+    return [replace(upload, data=signer.sign(upload.data, upload.media_type)) for upload in uploads]
 
 
 def read_parameters(data: bytes) -> str:
@@ -138,7 +152,7 @@ def _upload(image: ReleasedImage, ending: str, data: bytes) -> Upload:
 
 def _webp_upload(image: ReleasedImage, limit: int) -> Upload:
     with PillowImage.open(io.BytesIO(image.png)) as opened:
-        picture = opened.convert("RGB")
+        picture, xmp = opened.convert("RGB"), opened.info.get("xmp", b"")
     exif = PillowImage.Exif()
     # Where other tools look for the settings of a picture that has no text chunks.
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + read_parameters(image.png).encode("utf-16-be")
@@ -146,7 +160,7 @@ def _webp_upload(image: ReleasedImage, limit: int) -> Upload:
     while True:
         for quality in WEBP_QUALITIES:
             buffer = io.BytesIO()
-            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif)
+            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif, xmp=xmp)
             data = buffer.getvalue()
             if len(data) <= limit:
                 return _upload(image, "webp", data)

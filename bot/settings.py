@@ -83,6 +83,13 @@ class Settings(BaseSettings):
     safety_retention_days: int = Field(
         default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"
     )
+    c2pa_certificate: Path | None = Field(
+        default=None, description="PEM file of the certificates that pictures are signed with"
+    )
+    c2pa_private_key: Path | None = Field(
+        default=None, description="PEM file of the private key of the first certificate"
+    )
+    c2pa_tsa_url: str = Field(default="", description="timestamp authority (RFC 3161) for signatures")
     shards: str = Field(
         default="", description="this process's shards and the number of all, such as 0,1/4; empty for all"
     )
@@ -112,6 +119,13 @@ class Settings(BaseSettings):
     @classmethod
     def _rate(cls, value: str) -> str:
         return str(Rate.parse(value))
+
+    @field_validator("c2pa_tsa_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("it has to begin with http:// or https://")
+        return value
 
     @property
     def host_rules(self) -> HostRules:

@@ -9,6 +9,8 @@ from typing import Any, Self
 import discord
 
 from bot.client import TrinArtBot
+from bot.content_credentials import SigningFailed
+from bot.errors import NotSigned
 from bot.i18n import translator
 from bot.pictures import pack_uploads
 from cogs.answers import told
@@ -45,9 +47,11 @@ class FetchButton(
             await interaction.response.defer(ephemeral=True, thinking=True)
             delivery = await bot.service.fetch(self.job_id, interaction.user.id)
             release = await delivery.release(await look_at(bot, interaction.guild_id, interaction.channel_id))
-            uploads = await asyncio.to_thread(
-                pack_uploads, release.images, usable(interaction.filesize_limit)
-            )
+            limit = usable(interaction.filesize_limit)
+            try:
+                uploads = await asyncio.to_thread(pack_uploads, release.images, limit, bot.services.signer)
+            except SigningFailed as error:
+                raise NotSigned from error
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(
                 content=withheld_text(release, t),

@@ -71,6 +71,7 @@ class Parcel:
     """What was released for one place, as files of a size that it takes."""
 
     release: Release
+    limit: int
     uploads: list[Upload]
 
 
@@ -93,6 +94,8 @@ class DiscordReply:
         self._progress_ended = asyncio.Event()
         self._editor: asyncio.Task[None] | None = None
         self._progress_removed = False
+        self._parcel: Parcel | None = None
+        """The last one: another attempt with the same pictures need not pack and sign them again."""
 
     # --- progress ---
 
@@ -148,7 +151,8 @@ class DiscordReply:
         """Upload the pictures, trying again for as long as it makes sense.
 
         Raises:
-            Undeliverable: neither the interaction, the channel nor a direct message takes them.
+            Undeliverable: neither the interaction, the channel nor a direct message takes them, or they
+                could not be signed.
             PicturesWithheld: they may not be shown.
         """
         await self._stop_progress()
@@ -215,8 +219,12 @@ class DiscordReply:
     async def _pack(self, delivery: Delivery, place: Place, limit: int) -> Parcel:
         """What may be shown in a place now, as files that together fit a limit."""
         release = await delivery.release(place)
-        uploads = await asyncio.to_thread(pack_uploads, release.images, usable(limit))
-        return Parcel(release=release, uploads=uploads)
+        if self._parcel is None or (self._parcel.release, self._parcel.limit) != (release, limit):
+            uploads = await asyncio.to_thread(
+                pack_uploads, release.images, usable(limit), self._bot.services.signer
+            )
+            self._parcel = Parcel(release=release, limit=limit, uploads=uploads)
+        return self._parcel
 
     async def _send_to_result_channel(self, delivery: Delivery, limit: int) -> bool:
         """Where the server's admins want pictures; False if there is no such place to write in."""

@@ -25,7 +25,7 @@ Category = Literal[
 EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allowed"})
 """What speaks for a text, and is believed only if it is spelled out."""
 
-HIDDEN: frozenset[Category] = frozenset({"sexual", "suggestive", "minor", "youthful"})
+HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
 """What people write backwards or with a letter left out."""
 
 MIN_HIDDEN, MAX_MASKED = 4, 12

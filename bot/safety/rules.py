@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from bot.errors import OperatorError
 from bot.safety.matching import Category, Lexicon, Term, folded_words
 
+RULES = Path(__file__).parent / "rules"
 FILES = ("sexual", "minors", "people", "context", "japanese", "chinese", "ordinary")
 
 
@@ -80,7 +80,7 @@ class Rules:
         digest = hashlib.sha256(msgspec.json.encode([files, host])).hexdigest()[:8]
         groups = [group for file in files for group in file.group]
         ordinary = [word for file in files for word in file.ordinary]
-        terms = [term for number, group in enumerate(groups) for term in _terms(number, group)]
+        terms = [term for number, group in enumerate(groups) for term in terms_of(number, group)]
         return cls(
             version=f"{version}+{digest}",
             lexicon=Lexicon(terms, ordinary),
@@ -97,12 +97,14 @@ class Rules:
         Raises:
             OperatorError: the host's file cannot be read, or says something else than lists of words.
         """
-        folder = resources.files("bot") / "safety/rules"
-        files = [
-            msgspec.toml.decode((folder / f"{name}.toml").read_bytes(), type=RuleFile) for name in FILES
-        ]
-        version = (folder / "VERSION").read_text(encoding="utf-8").strip()
+        files = [read_rule_file(name) for name in FILES]
+        version = (RULES / "VERSION").read_text(encoding="utf-8").strip()
         return cls.of(files, version=version, host=read_host_rules(host) if host else None)
+
+
+def read_rule_file(name: str) -> RuleFile:
+    """One of the files that ship."""
+    return msgspec.toml.decode((RULES / f"{name}.toml").read_bytes(), type=RuleFile)
 
 
 def read_host_rules(path: Path) -> HostRules:
@@ -128,7 +130,8 @@ def lists_lexicon(lists: ServerLists) -> Lexicon:
     return Lexicon([term for term in (*blocked, *allowed) if term.spelling])
 
 
-def _terms(number: int, group: Group) -> Iterator[Term]:
+def terms_of(number: int, group: Group) -> Iterator[Term]:
+    """A group's terms, written out. `number` tells its terms from those of other groups."""
     spelled = [folded_words(term) for term in group.terms]
     if group.before:
         spelled = [f"{folded_words(word)} {term}" for word in group.before for term in spelled]
