@@ -101,22 +101,24 @@ async def test_an_explicit_picture_is_seen_by_nobody_and_costs_nothing(
     assert job.images[0].file_name == "", "it was not even written"
 
 
+async def test_a_picture_on_the_block_list_is_shown_nowhere(world: World) -> None:
+    """Not in an age-restricted channel either."""
+    assert await check_withheld(world, await world.draw(prompt="1girl known")) == ["blocked_hash"]
+
+
 @LOCALES
-@pytest.mark.parametrize(
-    ("word", "reason"),
-    [("unjudged", "no_verdict"), ("absurd", "no_verdict"), ("known", "blocked_hash")],
-)
-async def test_nowhere_is_shown_what_was_not_checked_or_is_on_the_block_list(
-    world: World, word: str, reason: str, locale: str
-) -> None:
-    """Not in an age-restricted channel either. A score that is no number is no verdict."""
+@pytest.mark.parametrize("word", ["unchecked", "sexual=nan", "unscored", "foreign"])
+async def test_what_could_not_be_checked_is_shown_nowhere(world: World, word: str, locale: str) -> None:
     with interactions_with(locale=locale):
-        message = await world.draw(prompt=f"1girl {word}")
-    found = await check_withheld(world, message)
-    assert found == ([reason] if word != "absurd" else ["invalid_scores"])
+        message = await world.draw(prompt=f"1girl {word}", images=2)
+    job = await world.last_job()
+    assert (job.state, job.error_code) == ("failed", "check_failed")
+    assert (message.attachments, message.embeds) == ([], [])
+    assert world.picture_files() == []
+    assert await taken(world) == 0
     assert is_japanese(message.content) == (locale == "ja")
     if locale == "en-US":
-        assert ("could not be checked" in message.content) == (word != "known")
+        assert message.content.startswith("What was drawn could not be checked, so nobody sees it")
 
 
 async def test_a_withheld_picture_is_no_picture_of_the_usage_but_a_refusal(family_world: World) -> None:

@@ -19,7 +19,7 @@ from engine.protocol import Image, Verdict
 from tests.fixtures.safety import verdict
 
 POLICY = Policy.load()
-levels = st.sampled_from(LEVELS)
+levels: st.SearchStrategy[Level] = st.sampled_from(LEVELS)
 scores = st.floats(0, 1)
 
 
@@ -72,7 +72,8 @@ def test_more_is_never_shown_for_a_higher_score_or_at_a_stricter_level(
     one: float, other: float, here: Level, there: Level, is_strict: bool
 ) -> None:
     low, high = sorted((one, other))
-    strict, loose = lowest(here, there), max(here, there, key=LEVELS.index)
+    strict = lowest(here, there)
+    loose: Level = there if strict == here else here
     decisions = [
         POLICY.decide(verdict(low), loose),
         POLICY.decide(verdict(high), loose),
