@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.cli_models import models
+from bot.cli_safety import safety
 from bot.errors import MemberError, OperatorError
 from bot.presets import GenerationOptions
 from bot.settings import Settings, load_settings
@@ -27,6 +28,7 @@ app = typer.Typer(
 db = typer.Typer(help="The bot's database.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(models, name="models")
+app.add_typer(safety, name="safety")
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 output = Console(highlight=False)

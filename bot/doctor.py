@@ -163,7 +163,11 @@ async def _model(settings: Settings) -> Finding:
 async def _engine(settings: Settings) -> Finding:
     os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
     try:
-        engine = EngineClient(find_model(settings.model, settings.models_dir), devices=settings.devices)
+        engine = EngineClient(
+            find_model(settings.model, settings.models_dir),
+            devices=settings.devices,
+            block_list=settings.block_list,
+        )
         await engine.start()
         try:
             with contextlib.suppress(TimeoutError):

@@ -17,7 +17,8 @@ from bot.errors import MemberError, OperatorError
 from bot.generation import GenerationService
 from bot.jobs import Origin
 from bot.presets import GenerationOptions, PresetBook
-from bot.reply import GenerationResult, JobProgress
+from bot.reply import Delivery, JobProgress
+from bot.safety.places import HOST_PLACE
 from bot.settings import Settings
 from engine.models import ModelError, find_model, read_model
 from engine.protocol import EngineUnavailable, GenerationRequest
@@ -34,6 +35,7 @@ class FileReply:
         self._task = task
         self._signer = signer
         self.written: list[tuple[Path, int]] = []
+        self.withheld = 0
         self.error: MemberError | OperatorError | None = None
 
     def show_progress(self, progress: JobProgress) -> None:
@@ -42,10 +44,12 @@ class FileReply:
             self._task, description="Drawing", completed=progress.step, total=progress.steps
         )
 
-    async def deliver(self, result: GenerationResult) -> None:
+    async def deliver(self, delivery: Delivery) -> None:
         """Write the PNG files; a disk that takes no more is kept as the error, for it is not the bot's."""
-        several = len(result.images) > 1
-        for number, image in enumerate(result.images, start=1):
+        release = await delivery.release(HOST_PLACE)
+        self.withheld = release.withheld
+        several = len(release.images) > 1
+        for number, image in enumerate(release.images, start=1):
             path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
             try:
                 await asyncio.to_thread(self._write, path, image.png)
@@ -129,6 +133,8 @@ async def _draw(
     await service.run(await service.accept(request, Origin()), reply)
     for path, seed in reply.written:
         console.print(f"{path} (seed {seed}, {request.sampler})", markup=False)
+    if reply.withheld:
+        console.print(f"{reply.withheld} more may not be shown at this level and were deleted.")
     if isinstance(reply.error, MemberError):
         raise OperatorError(reply.error.text("en-US"), exit_code=1)
     if reply.error is not None:

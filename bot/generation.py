@@ -1,6 +1,6 @@
 """GenerationService: the life of a request, top to bottom. Read this first.
 
-parse (the cog) → resolve → reserve → submit → place and denoise (the engine) → settle → deliver.
+parse (the cog) → resolve → screen → reserve → submit → place, denoise, judge (the engine) → deliver → settle.
 Runs in the bot process. Discord is behind `Reply`, so that the command line and the tests of the rules
 use the same service.
 """
@@ -35,9 +35,11 @@ from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
 from bot.quotas import Asker
-from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
+from bot.reply import JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
+from bot.safety.delivery import Drawn, ReleaseDesk
+from bot.safety.screening import Screening
 from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
@@ -45,6 +47,7 @@ from engine.protocol import (
     EngineUnavailable,
     GenerationRequest,
     ModelCard,
+    Preview,
     Progress,
     TerminalEvent,
 )
@@ -65,6 +68,8 @@ class GenerationService:
         jobs: JobStore,
         reservations: Reservations,
         pictures: PictureStore,
+        screening: Screening,
+        desk: ReleaseDesk,
         presets: PresetBook,
         shards: Shards | None = None,
         server_presets: PresetStore,
@@ -80,7 +85,9 @@ class GenerationService:
         """How far the jobs are that run now, by id."""
         self._jobs = jobs
         self._reservations = reservations
-        self.outcomes = Outcomes(jobs, pictures)
+        self.screening = screening
+        self._desk = desk
+        self.outcomes = Outcomes(jobs, pictures, desk)
         self._server_presets = server_presets
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
@@ -138,33 +145,37 @@ class GenerationService:
             case _:
                 raise EngineNotReady
 
-    # --- reserve ---
+    # --- screen, reserve ---
 
     async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
         """Find at once what `accept` would refuse, so that it can be told in private.
 
         Raises:
+            PromptRefused: the prompt check refuses it.
             LimitReached: a limit refuses it.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
             async with asyncio.timeout(1):
+                await self.screening.screen(request, asker)
                 await self._reservations.check(request, asker, interaction_id)
         except (SQLAlchemyError, OSError, TimeoutError):
             # It must not cost the 3 s in which Discord wants an answer; `accept` decides.
             log.exception("the limits could not be looked up")
 
     async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
-        """Record a job and take its cost. From here on it is brought to an end, by the next process if not
-        by this one.
+        """Read what is asked for, record a job and take its cost. From here on it is brought to an end, by
+        the next process if not by this one. Every request comes through here, whatever it was made with.
 
         Raises:
+            PromptRefused: the prompt check refuses it; nothing was taken.
             LimitReached: a limit refuses it; nothing was taken.
             DatabaseUnavailable: it could not be recorded; nothing will be drawn.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
-            return await self._reservations.reserve(request, origin)
+            screened = await self.screening.screen(request, origin.asker)
+            return await self._reservations.reserve(request, origin, screened)
         except (SQLAlchemyError, OSError) as error:
             log.exception("a job could not be recorded")
             raise DatabaseUnavailable from error
@@ -179,9 +190,9 @@ class GenerationService:
     async def run(self, job: Job, reply: Reply) -> None:
         """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
-            result = await self.outcomes.kept(job) or await self._draw(job, reply)
-            result = await self.outcomes.begin_delivery(result)
-            await reply.deliver(result)
+            drawn = await self.outcomes.kept(job) or await self._draw(job, reply)
+            delivery = await self.outcomes.begin_delivery(drawn)
+            await reply.deliver(delivery)
         except MemberError as error:
             await reply.fail(error)
         except EngineClosed:
@@ -202,12 +213,12 @@ class GenerationService:
             ended = await self.outcomes.give_up(job, "unexpected")
             await reply.fail(UnexpectedError() if ended else Postponed())
         else:
-            await self.outcomes.settle(result)
+            await self.outcomes.settle(delivery)
         finally:
             self.progress.pop(job.id, None)
             reply.close()
 
-    async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
+    async def _draw(self, job: Job, reply: Reply) -> Drawn:
         """Submit, follow, and keep the pictures; raises a MemberError where there are none."""
         if job.state == "succeeded":
             job = await self._jobs.mark(job, "queued")
@@ -225,6 +236,8 @@ class GenerationService:
                     return await self.outcomes.end(job, event, progress, self.engine.card)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
+                if isinstance(event, Preview):
+                    progress = progress.showing(self._desk.preview(job, event))
                 progress = self.progress[job.id] = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")

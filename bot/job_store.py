@@ -7,7 +7,7 @@ the ledger in the same transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from bot.database.models import GuildSettingsRow, ImageRow, JobRow
+from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.errors import TrinArtError
 from bot.jobs import BEFORE, ENDED, TIMES, UNENDED, Job, JobState, StoredImage, to_job, utc_now
@@ -44,7 +45,8 @@ class JobStore:
         """Enter a state. An ended job forgets its interaction's token, and its account is closed.
 
         Args:
-            used: thousandths of a picture that a cancelled job pays for.
+            used: thousandths of a picture that a cancelled job pays for, or a delivered one of whose
+                pictures some were withheld.
 
         Raises:
             IllegalTransition: the job is not where it was thought to be.
@@ -55,7 +57,7 @@ class JobStore:
             values["interaction_token"] = None
         if state in TIMES:
             values[TIMES[state]] = now
-        paid = {"delivered": job.cost, "cancelled": used or 0}.get(state, 0)
+        paid = {"delivered": job.cost if used is None else used, "cancelled": used or 0}.get(state, 0)
 
         async def change(session: AsyncSession) -> None:
             changed = await session.execute(
@@ -73,9 +75,15 @@ class JobStore:
         return replace(job, state=state)
 
     async def succeed(
-        self, job: Job, images: Sequence[StoredImage], *, seconds: float, card: ModelCard
+        self,
+        job: Job,
+        images: Sequence[StoredImage],
+        *,
+        seconds: float,
+        card: ModelCard,
+        decisions: Sequence[SafetyDecisionRow] = (),
     ) -> Job:
-        """Record the pictures and enter `succeeded`, in one transaction."""
+        """Record the pictures, and why some are withheld, and enter `succeeded`, in one transaction."""
 
         async def record(session: AsyncSession) -> None:
             row = await session.get_one(JobRow, job.id, options=[selectinload(JobRow.images)])
@@ -93,12 +101,35 @@ class JobStore:
                     height=image.height,
                     sha256=image.sha256,
                     file_name=image.file_name,
+                    verdict=msgspec.to_builtins(image.verdict),
+                    is_withheld=image.is_withheld,
                 )
                 for position, image in enumerate(images)
             ]
+            session.add_all(decisions)
 
         await self._database.write(record)
         return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
+
+    async def record_decisions(
+        self, job: Job, decisions: Sequence[SafetyDecisionRow], withheld: Collection[int]
+    ) -> Job:
+        """Write decisions on a job's pictures down, and which of them are withheld for good."""
+
+        async def record(session: AsyncSession) -> None:
+            session.add_all(decisions)
+            await session.execute(
+                update(ImageRow)
+                .where(ImageRow.job_id == job.id, ImageRow.position.in_(withheld))
+                .values(is_withheld=True)
+            )
+
+        await self._database.write(record)
+        images = (
+            replace(image, is_withheld=image.is_withheld or position in withheld)
+            for position, image in enumerate(job.images)
+        )
+        return replace(job, images=tuple(images))
 
     async def note_delivery(self, job: Job, moment: Literal["delivery_begun_at", "undelivered_at"]) -> Job:
         """Write down the first time that this happened to a job, and only the first."""

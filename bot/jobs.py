@@ -12,7 +12,8 @@ from bot.database.models import JobRow
 from bot.errors import TrinArtError
 from bot.limits import Left
 from bot.quotas import Asker
-from engine.protocol import GenerationRequest, ModelCard
+from bot.safety.levels import Level
+from engine.protocol import GenerationRequest, ModelCard, Verdict
 
 JobState = Literal["queued", "running", "succeeded", "refused", "failed", "cancelled", "delivered"]
 
@@ -88,13 +89,15 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage:
-    """A picture on disk."""
+    """A picture on disk, or what stays of one that was withheld."""
 
     seed: int
     width: int
     height: int
     sha256: str
     file_name: str
+    verdict: Verdict | None = None
+    is_withheld: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,11 @@ class Job:
     images: tuple[StoredImage, ...] = ()
     seconds: float = 0.0
     card: ModelCard | None = None
+    level: Level = "strict"
+    """How much might be shown where it was asked for. What nobody screened is held to the strictest."""
+    is_strict: bool = True
+    """Whether its prompt holds its pictures to the strictest threshold everywhere."""
+    prompt_reasons: tuple[str, ...] = ()
     left: Left | None = None
     """What the member may still draw after it, as it was when it was accepted. Not kept."""
 
@@ -127,6 +135,9 @@ def to_row(job: Job) -> dict[str, Any]:
         "cost": job.cost,
         "preset": job.request.labels.get("Preset", ""),
         "created_at": job.created_at,
+        "level": job.level,
+        "prompt_decision": "strict" if job.is_strict else "allow",
+        "prompt_reasons": list(job.prompt_reasons),
         "interaction_id": origin.interaction_id,
         "interaction_token": origin.interaction_token,
         "application_id": origin.application_id,
@@ -172,9 +183,15 @@ def to_job(row: JobRow) -> Job:
                 height=image.height,
                 sha256=image.sha256,
                 file_name=image.file_name,
+                verdict=msgspec.convert(image.verdict, Verdict) if image.verdict is not None else None,
+                is_withheld=image.is_withheld,
             )
             for image in row.images
         ),
         seconds=row.seconds or 0.0,
         card=msgspec.convert(row.model, ModelCard) if row.model is not None else None,
+        # The same holds for the levels.
+        level=row.level,  # pyright: ignore[reportArgumentType]
+        is_strict=row.prompt_decision != "allow",
+        prompt_reasons=tuple(row.prompt_reasons),
     )

@@ -13,7 +13,7 @@ from bot.errors import ElsewhereJob, JobAlreadyEnded, JobNotFound, NotYourJob
 from bot.generation import GenerationService
 from bot.job_store import JobStore
 from bot.jobs import ENDED, Job
-from bot.reply import GenerationResult
+from bot.safety.delivery import PendingDelivery
 from bot.shards import Shards
 
 log = logging.getLogger(__name__)
@@ -27,17 +27,18 @@ class OwnJobs:
         self._jobs = jobs
         self._shards = shards
 
-    async def fetch(self, job_id: str, user_id: int) -> GenerationResult:
+    async def fetch(self, job_id: str, user_id: int) -> PendingDelivery:
         """Pictures that could not be delivered, for the member who asked for them; to be settled then.
 
         Raises:
             NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
+            PicturesWithheld: none of them may be shown.
         """
         job = await self._find(job_id, user_id)
-        result = await self._service.outcomes.kept(job)
-        if result is None:
+        drawn = await self._service.outcomes.kept(job)
+        if drawn is None:
             raise JobNotFound
-        return result
+        return self._service.outcomes.pending(drawn)
 
     async def cancel(self, job_id: str, user_id: int) -> None:
         """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.

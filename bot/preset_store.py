@@ -20,6 +20,7 @@ from bot.database.models import GuildSettingsRow, PresetRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.presets import PresetBook
+from bot.safety.screening import Screening
 from bot.server_presets import (
     MAX_PRESETS,
     NoSuchPreset,
@@ -45,9 +46,14 @@ class PresetStore:
     """The presets of all servers."""
 
     def __init__(
-        self, database: Database, builtin: PresetBook, clock: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        builtin: PresetBook,
+        screening: Screening,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
+        self._screening = screening
         self._builtin = builtin
         self._desk = Desk(database, clock)
 
@@ -131,6 +137,7 @@ class PresetStore:
         name, draft = check_name(name), draft.checked()
         if self._builtin.has(name):
             raise PresetNameTaken(preset=name)
+        await self._screen(admin, name, draft)
         made: list[ServerPreset] = []
 
         async def work(session: AsyncSession, now: datetime) -> Change:
@@ -156,6 +163,7 @@ class PresetStore:
         """
         check_may_change(admin)
         draft = draft.checked()
+        await self._screen(admin, name, draft)
         made: list[PresetChange] = []
 
         async def work(session: AsyncSession, now: datetime) -> Change:
@@ -187,6 +195,16 @@ class PresetStore:
 
         await self._desk.change(admin, work)
         return last[0]
+
+    async def _screen(self, admin: Admin, name: str, draft: PresetDraft) -> None:
+        with told_to_members():
+            await self._screening.screen_preset(
+                admin.guild_id,
+                admin.user_id,
+                prompt=draft.prompt,
+                negative=draft.negative,
+                others=(name, draft.description),
+            )
 
 
 def _present(versions: Sequence[ServerPreset], name: str) -> ServerPreset:

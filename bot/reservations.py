@@ -28,6 +28,7 @@ from bot.ledger import lock_ledger, reserve_entries
 from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
 from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
+from bot.safety.screening import Screened
 from bot.server_rules import load_rules
 from engine.protocol import GenerationRequest
 
@@ -98,8 +99,12 @@ class Reservations:
         """Wait until all refusals are recorded."""
         await asyncio.gather(*self._notes)
 
-    async def reserve(self, request: GenerationRequest, origin: Origin) -> Job:
+    async def reserve(
+        self, request: GenerationRequest, origin: Origin, screened: Screened | None = None
+    ) -> Job:
         """Record a job and take its cost; from here on it is brought to an end.
+
+        The pictures of a request that nobody `screened` are held to the strictest threshold.
 
         Raises:
             LimitReached: a limit refuses it; nothing was taken.
@@ -114,6 +119,10 @@ class Reservations:
             cost=cost_of(request),
             created_at=self._clock(),
         )
+        if screened is not None:
+            is_strict = screened.verdict.decision != "allow"
+            reasons = screened.verdict.reasons
+            job = replace(job, level=screened.level, is_strict=is_strict, prompt_reasons=reasons)
         decided = asyncio.get_running_loop().create_future()
         self._wishes.append(_Wish(job=job, asker=origin.asker, decided=decided))
         if self._deciding is None:

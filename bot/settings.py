@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import OperatorError
 from bot.quotas import HostRules, Quota, Rate
+from bot.safety.levels import Level
 from bot.shards import Shards
 
 
@@ -52,6 +53,9 @@ class Settings(BaseSettings):
     step_timeout: int = Field(
         default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
     )
+    block_list: Path | None = Field(
+        default=None, description="a file of hashes of pictures that are never shown"
+    )
     default_quota: str = Field(
         default="unlimited", description="what a member may draw where the server's admins set nothing"
     )
@@ -65,6 +69,19 @@ class Settings(BaseSettings):
     )
     retention_days: int = Field(
         default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
+    )
+    safety_level: Level = Field(
+        default="default",
+        description="the most that may be shown anywhere: strict, default or age-restricted",
+    )
+    safety_policy: Path | None = Field(
+        default=None, description="file with thresholds of your own; the bot's own if not set"
+    )
+    safety_rules: Path | None = Field(
+        default=None, description="file with words of your own to refuse or to allow; none if not set"
+    )
+    safety_retention_days: int = Field(
+        default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"
     )
     c2pa_certificate: Path | None = Field(
         default=None, description="PEM file of the certificates that pictures are signed with"
@@ -130,6 +147,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Where installed models are."""
         return self.data_dir / "models"
+
+    @property
+    def user_key_file(self) -> Path:
+        """The key by which the record of safety decisions knows users."""
+        return self.data_dir / "user.key"
 
     @property
     def pictures_dir(self) -> Path:

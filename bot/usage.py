@@ -104,7 +104,7 @@ async def _pictures(
     drawn = (
         select(_day(JobRow.created_at, dates, zone).label("day"), JobRow.preset)
         .join(ImageRow, ImageRow.job_id == JobRow.id)
-        .where(*in_time, JobRow.state.in_(DRAWN))
+        .where(*in_time, JobRow.state.in_(DRAWN), ImageRow.is_withheld.is_(False))
         .subquery()
     )
     rows = await session.execute(

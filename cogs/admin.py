@@ -18,6 +18,7 @@ from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import LogPage, change_text, show_log
 from cogs.admin_quota import QuotaGroup
 from cogs.admin_render import FACTS, LANGUAGES, limits_text, settings_text
+from cogs.admin_safety import SafetyGroup
 from cogs.usage_plot import plot
 from cogs.usage_text import usage_embed
 
@@ -50,6 +51,7 @@ class AdminGroup(app_commands.Group):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
         self.add_command(QuotaGroup())
+        self.add_command(SafetyGroup())
 
     @app_commands.command(
         name=locale_str(N_("limits")), description=locale_str(N_("Show or change how fast members may ask"))

@@ -51,6 +51,9 @@ FACTS = {
     "description": N_("description"),
     "prompt": N_("prompt"),
     "negative": N_("negative"),
+    "level": N_("level"),
+    "block_list": N_("refused words"),
+    "allow_list": N_("harmless words"),
 }
 """Names of the facts in the log; what is not here is shown by its key."""
 
@@ -254,6 +257,8 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return " ".join(f"<@&{role}>" for role in value[:MAX_LINES])
         case "allowed_channels", list():
             return " ".join(f"<#{channel}>" for channel in value[:MAX_LINES])
+        case (("block_list" | "allow_list"), list()):
+            return ", ".join(plain(str(word)) for word in value)
         case "result_channel_id", int():
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):

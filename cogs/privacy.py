@@ -19,7 +19,8 @@ from cogs.reply import usable
 KEPT = N_(
     "What is kept, and why: amounts and times of what you drew, without words, for deleting must not give a "
     "new allowance; pictures that admins gave you, limits that they set for you, and blocks; the log of what "
-    "you changed as an admin, with the texts of presets. Messages in Discord stay until deleted there."
+    "you changed as an admin, with the texts of presets; what the safety checks decided, without your "
+    "prompts and your ID. Messages in Discord stay until deleted there."
 )
 
 

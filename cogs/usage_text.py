@@ -26,6 +26,13 @@ REFUSALS = {
     "server_switched_off": N_("switched off by the admins"),
     "server_suspended": N_("switched off by the host"),
     "channel_not_allowed": N_("not in this channel"),
+    "sexual_minor": N_("sexual content about minors"),
+    "sexual": N_("sexual content"),
+    "real_person_sexual": N_("sexual content about real people"),
+    "server_list": N_("a word that this server refuses"),
+    "host_list": N_("a word that the host refuses"),
+    "too_long": N_("too long to be checked"),
+    "withheld": N_("pictures that may not be shown"),
     "queue_full": N_("the queue was full"),
     "deadline": N_("would have taken too long"),
 }

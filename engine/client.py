@@ -81,6 +81,10 @@ class EngineClient:
         queue_limit: int = 200,
         step_timeout: float = 120.0,
         worker_module: str = "engine.worker",
+        preview_limit: float = 0.0,
+        block_list: Path | None = None,
+        check_timeout: float = 30.0,
+        checker_module: str = "engine.safety",
     ) -> None:
         self._command = [
             # -P: a file in the current folder that is named like a module of ours must not be run for it.
@@ -95,6 +99,10 @@ class EngineClient:
             *("--queue-limit", str(queue_limit)),
             *("--step-timeout", str(step_timeout)),
             *("--worker-module", worker_module),
+            *("--preview-limit", str(preview_limit)),
+            *(["--block-list", str(block_list)] if block_list is not None else []),
+            *("--check-timeout", str(check_timeout)),
+            *("--checker-module", checker_module),
         ]
         self.status: EngineStatus = EngineStarting()
         self._card: ModelCard | None = None

@@ -20,12 +20,12 @@ from bot.generate import FileReply
 from bot.i18n import translator
 from bot.jobs import Job, Origin, utc_now
 from bot.pictures import read_parameters
-from bot.reply import GenerationResult
 from bot.settings import Settings
 from engine.protocol import Image
 from tests.fixtures import certificates
 from tests.fixtures.certificates import NOW, Files, new_key, write
-from tests.fixtures.stored import CARD, REQUEST
+from tests.fixtures.safety import ReadyDelivery
+from tests.fixtures.stored import REQUEST
 from tests.integration.simcord_world import (
     World,
     buttons,
@@ -108,21 +108,21 @@ async def test_a_picture_that_cannot_be_signed_waits_and_comes_signed_later(
 # --- the command line ---
 
 
-def a_result() -> GenerationResult:
+def a_delivery() -> ReadyDelivery:
     buffer = io.BytesIO()
     PillowImage.new("RGB", (64, 64)).save(buffer, "PNG")
     image = Image(png=buffer.getvalue(), seed=1, width=64, height=64)
     job = Job(id="0" * 32, request=REQUEST, origin=Origin(), state="succeeded", cost=0, created_at=utc_now())
-    return GenerationResult(job=job, images=[image], card=CARD, seconds=1.0)
+    return ReadyDelivery(job, image)
 
 
 async def test_generate_writes_signed_files_or_none(tmp_path: Path, files: Files, nobody_there: str) -> None:
-    result, out = a_result(), tmp_path / "out.png"
+    delivery, out = a_delivery(), tmp_path / "out.png"
     for url, written in ((nobody_there, False), ("", True)):
         signer = ContentSigner.from_settings(Settings(**files.settings, c2pa_tsa_url=url))
         progress = Progress(disable=True)
         reply = FileReply(out, progress, progress.add_task(""), signer=signer)
-        await reply.deliver(result)
+        await reply.deliver(delivery)
         assert out.exists() == written
         assert isinstance(reply.error, OperatorError) != written
     assert is_signed(out.read_bytes(), "image/png")

@@ -29,6 +29,7 @@ from engine.protocol import Image
 from engine.provenance import XMP_KEYWORD, xmp_packet
 from tests.fixtures import certificates
 from tests.fixtures.certificates import NOW, Files, Key, new_key, write
+from tests.fixtures.safety import released
 
 PROMPT = "a prompt that nobody else needs to know"
 
@@ -43,7 +44,7 @@ def noise_image(seed: int, side: int = 128) -> Image:
     return Image(png=buffer.getvalue(), seed=seed, width=side, height=side)
 
 
-PICTURES = [noise_image(seed) for seed in range(4)]
+PICTURES = [released(noise_image(seed)) for seed in range(4)]
 TOTAL = sum(len(picture.png) for picture in PICTURES)
 
 

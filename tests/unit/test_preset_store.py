@@ -28,6 +28,7 @@ from bot.server_presets import (
     PresetNameTaken,
     check_name,
 )
+from tests.fixtures.safety import screening
 
 BOOK = PresetBook.load()
 BOSS = Admin(actor_id=1, guild_id=2, may_manage=True)
@@ -81,7 +82,7 @@ async def play(store: PresetStore, plan: list[tuple[str, str, str]]) -> dict[str
 async def test_every_version_can_be_named_for_ever(plan: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with Database.connect(f"sqlite+aiosqlite:///{Path(folder) / 'db'}") as database:
-            store = PresetStore(database, BOOK)
+            store = PresetStore(database, BOOK, screening(database))
             said = await play(store, plan)
             for key, versions in said.items():
                 for number, prompt in enumerate(versions, start=1):
@@ -117,7 +118,7 @@ def test_a_name_is_refused_or_fits_its_column(text: str) -> None:
 )
 async def test_odd_names_are_just_unknown(tmp_path: Path, name: str) -> None:
     async with Database.connect(f"sqlite+aiosqlite:///{tmp_path / 'db'}") as database:
-        store = PresetStore(database, BOOK)
+        store = PresetStore(database, BOOK, screening(database))
         await store.create(BOSS, "Foggy", draft("fog"))
         with pytest.raises(NoSuchPreset):
             await store.get(BOSS.guild_id, name)
@@ -133,7 +134,7 @@ async def test_times_and_authors_are_kept(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     times = iter([now, now + timedelta(days=1)])
     async with Database.connect(f"sqlite+aiosqlite:///{tmp_path / 'db'}") as database:
-        store = PresetStore(database, BOOK, clock=lambda: next(times))
+        store = PresetStore(database, BOOK, screening(database), clock=lambda: next(times))
         await store.create(BOSS, "Foggy", draft("fog"))
         await store.edit(Admin(actor_id=7, guild_id=2, may_manage=True), "FOGGY", draft("mist"))
         newest, first = await store.versions(2, "foggy")
@@ -147,7 +148,7 @@ async def test_changes_at_the_same_time_make_one_version_each(database_url: str)
         Database.connect(database_url) as database,
         Database.connect(database_url, upgrade=False) as other,
     ):
-        stores = [PresetStore(database, BOOK), PresetStore(other, BOOK)]
+        stores = [PresetStore(database, BOOK, screening(database)), PresetStore(other, BOOK)]
         await stores[0].create(BOSS, "Foggy", draft("fog"))
         prompts = [f"fog {number}" for number in range(8)]
         await asyncio.gather(
@@ -166,7 +167,7 @@ async def test_changes_at_the_same_time_make_one_version_each(database_url: str)
 async def test_without_the_permission_nothing_is_changed(tmp_path: Path) -> None:
     nobody = Admin(actor_id=3, guild_id=2, may_manage=False)
     async with Database.connect(f"sqlite+aiosqlite:///{tmp_path / 'db'}") as database:
-        store = PresetStore(database, BOOK)
+        store = PresetStore(database, BOOK, screening(database))
         await store.create(BOSS, "Foggy", draft("fog"))
         for change in (
             store.create(nobody, "Misty", draft("mist")),
@@ -181,7 +182,7 @@ async def test_without_the_permission_nothing_is_changed(tmp_path: Path) -> None
 async def test_without_a_database_the_shipped_presets_work(tmp_path: Path) -> None:
     """And whoever wants another one hears why it cannot be had."""
     async with Database.connect(f"sqlite+aiosqlite:///{tmp_path / 'db'}") as database:
-        store = PresetStore(database, BOOK)
+        store = PresetStore(database, BOOK, screening(database))
         await database.downgrade("base")
         for wanted in (None, " ", "more details"):
             assert await store.book(2, wanted) == BOOK

@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from bot.pictures import pack_uploads, read_parameters
 from engine.protocol import GenerationRequest, Image, ModelCard
 from engine.worker.pictures import encode_picture, encode_preview, parameters_text
+from tests.fixtures.safety import released
 
 CARD = ModelCard(name="studio", sizes={"square": (64, 64)}, view_scale=1)
 PIXELS = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
@@ -83,7 +84,7 @@ def test_a_preview_says_it_too() -> None:
 
 def test_a_webp_keeps_it_with_the_settings() -> None:
     image = picture("青い髪")
-    (upload,) = pack_uploads([image], len(image.png) - 1)
+    (upload,) = pack_uploads([released(image)], len(image.png) - 1)
     assert upload.media_type == "image/webp"
     assert opened(upload.data).format == "WEBP"
     assert xmp_of(upload.data) == MACHINE_MADE

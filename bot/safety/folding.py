@@ -1,0 +1,158 @@
+"""Step 3 of a request's life: one spelling for the many ways in which a word can be written.
+
+Runs in the bot process. Three stages, each a fixed number of passes over the text, so that time grows with its
+length only:
+
+- `fold`: what a reader sees. Case, accents, invisible characters, look-alikes, fonts, half and full width, HTML.
+- `skeleton`: what a word sounds like to somebody who wants to be misunderstood. `l` and `i` are one letter, so
+  are a letter and the digit that stands for it (`n00d`), doubled letters, hiragana and katakana.
+- `read`: the skeleton with its gaps taken out, and where they were: words that are split can be found in it.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import accumulate
+
+import msgspec
+
+HARD, TIGHT, GLUE = " ", "\x02", "\x01"
+"""Gaps: between words; within a word that has marks in it (`n.u`); where letters and digits meet (`n|00|d`)."""
+
+MASK = "*"
+"""A letter that is not told."""
+
+_MAX_PASSES = 4
+_ENTITY = re.compile(r"&(?:(?:amp|#0{0,8}38|#x0{0,8}26);?)+", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:[abisupq]|em|strong|br|p|span|div|sub|sup|font|small|big|mark|del|ins|tt|code)/?>")
+_CAPITAL_I = re.compile(r"(?<=[a-z])I(?=[a-z])")
+
+# Compatibility characters that become four or more; none is a way to write a word of the rules.
+_LONG = re.compile("[\u321d\u321e\u3300-\u3357\ufdf0-\ufdfc]")
+# Letters that show nothing, and the long vowel mark, which is drawn out at will.
+_INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0ー〜～\u3030"
+_VOICED = "\u3099\u309a"
+_HIDDEN = {"*": "○●◯〇◎■□★☆♡♥❤"}
+
+_KATAKANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
+_SMALL_KANA = str.maketrans("ぁぃぅぇぉゃゅょっゎ", "あいうえおやゆよつわ")
+_LEET = str.maketrans("01234567899@$!|+", "oizeasgtbgga" + "sii" + "t")
+_SKELETON = {
+    **_KATAKANA,
+    **_SMALL_KANA,
+    **{code + 0x60: folded for code, folded in _SMALL_KANA.items()},
+    **_LEET,
+    ord("l"): ord("i"),
+}
+
+_WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
+_POSSESSIVE = re.compile(r"['`´]s\b")
+_DOUBLED = re.compile(r"([^ *])\1+")
+
+# Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
+_TOKEN = re.compile(
+    r"[a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|(?:[^\w@$!|+*#]|_)+"
+)
+_COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
+_BETWEEN_WORDS = frozenset(" \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029,;、。，．")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A text without its gaps, and the pieces between them."""
+
+    folded: str
+
+    letters: str
+    """Skeletons of all pieces, joined."""
+
+    pieces: tuple[str, ...]
+    """The pieces as they are folded."""
+
+    gaps: tuple[str, ...]
+    """The gap before each piece."""
+
+    starts: tuple[int, ...]
+    """Where each piece begins in `letters`, and where the last one ends."""
+
+
+def fold(text: str) -> str:
+    """What a reader sees, in lower case without accents. Folding it again changes nothing."""
+    for _ in range(_MAX_PASSES):
+        folded = _fold_once(text)
+        if folded == text or folded.isascii():
+            return folded
+        text = folded
+    return text
+
+
+def _fold_once(text: str) -> str:
+    if "&" in text:
+        text = html.unescape(_ENTITY.sub("&", text)).replace("&", " ")
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", _LONG.sub(" ", text))
+        text = unicodedata.normalize("NFC", text.translate(_characters()).replace("&", " "))
+    text = _CAPITAL_I.sub("l", text).casefold()
+    return _TAG.sub("", text) if "<" in text else text
+
+
+def skeleton(word: str) -> str:
+    """The folded word as the rules compare it: doubled letters are one, and digits are letters."""
+    return _DOUBLED.sub(r"\1", word).translate(_SKELETON)
+
+
+def undoubled(word: str) -> str:
+    """The folded word as `skeleton` has it, with its doubled letters left."""
+    return word.translate(_SKELETON)
+
+
+def read(folded: str) -> Reading:
+    """Take the gaps out of a folded text."""
+    text = _WEIGHT.sub("", folded) if ":" in folded else folded
+    tokens = _TOKEN.findall(_POSSESSIVE.sub("", text))
+    pieces: list[str] = []
+    gaps: list[str] = []
+    gap = HARD
+    for token, following in zip(tokens, [*tokens[1:], " "], strict=True):
+        if token.isalnum() or _is_letter(token, gap == GLUE, following.isalnum()):
+            pieces.append(token)
+            gaps.append(gap)
+            gap = GLUE
+        elif gap != HARD:
+            gap = TIGHT if _BETWEEN_WORDS.isdisjoint(token) else HARD
+    parts = skeleton(" ".join(pieces).replace("#", MASK)).split(" ")
+    return Reading(
+        folded=folded,
+        letters="".join(parts),
+        pieces=tuple(pieces),
+        gaps=tuple(gaps),
+        starts=(*accumulate(map(len, parts), initial=0),),
+    )
+
+
+def _is_letter(token: str, follows: bool, is_followed: bool) -> bool:
+    """Whether signs stand for letters, by their neighbours."""
+    if token[0] in _COINS:
+        return follows or is_followed
+    return token[0] in _SIGNS and follows and is_followed
+
+
+@cache
+def _characters() -> dict[int, str | None]:
+    """What becomes of single characters: look-alikes are letters, invisible ones and accents are dropped."""
+    data = (resources.files("bot") / "safety/rules/confusables.toml").read_bytes()
+    table: dict[int, str | None] = {}
+    for code in (*range(0x80, 0x1E000), *range(0xE0000, 0xE0200)):
+        if unicodedata.category(chr(code)) in ("Mn", "Me", "Cf") and chr(code) not in _VOICED:
+            table[code] = None
+    table |= dict.fromkeys(map(ord, _INVISIBLE))
+    table |= {ord(char): MASK for char in _HIDDEN[MASK]}
+    for letter, chars in msgspec.toml.decode(data)["looks_like"].items():
+        table |= {ord(char): letter for char in chars}
+    table |= {ord(char): "'" for char in "’‘ʼ′"}
+    return table

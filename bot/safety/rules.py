@@ -1,0 +1,151 @@
+"""Step 3 of a request's life: the rules of the prompt check, which are data. Runs in the bot process.
+
+The files that ship are in `bot/safety/rules`; PROVENANCE.md there says where each list is from. A host adds
+a file of their own, a server two lists.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bot.errors import OperatorError
+from bot.safety.matching import Category, Lexicon, Term, folded_words
+
+RULES = Path(__file__).parent / "rules"
+FILES = ("sexual", "minors", "people", "context", "japanese", "chinese", "ordinary")
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Terms that mean the same to the check."""
+
+    category: Category
+    terms: list[str]
+    before: list[str] = msgspec.field(default_factory=list[str])
+    """Words of which each may come before each term; then the terms alone do not count."""
+    unless: list[str] = msgspec.field(default_factory=list[str])
+    """Words that give the terms another meaning, anywhere in the prompt: a cock beside a hen."""
+    plural: bool = False
+
+
+class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A regular expression over the folded text, with bounded repetitions only."""
+
+    category: Category
+    regex: str
+
+
+class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the files."""
+
+    group: list[Group] = msgspec.field(default_factory=list[Group])
+    pattern: list[Pattern] = msgspec.field(default_factory=list[Pattern])
+    ordinary: list[str] = msgspec.field(default_factory=list[str])
+    """Words, and pairs of words, that a loose look would take for a term."""
+
+
+class HostRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A host's own file."""
+
+    block: list[str] = msgspec.field(default_factory=list[str])
+    allow: list[str] = msgspec.field(default_factory=list[str])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerLists:
+    """What a server refuses and permits beyond the rules. Nothing can permit what is about minors."""
+
+    block: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """All rules, compiled, and what identifies them."""
+
+    version: str
+    lexicon: Lexicon
+    patterns: tuple[tuple[Category, re.Pattern[str]], ...]
+    host: ServerLists = ServerLists()
+
+    @classmethod
+    def of(cls, files: list[RuleFile], *, version: str = "", host: HostRules | None = None) -> Rules:
+        """Compile rules. The version ends with a digest of them all, so that it tells any two apart."""
+        host = host or HostRules()
+        digest = hashlib.sha256(msgspec.json.encode([files, host])).hexdigest()[:8]
+        groups = [group for file in files for group in file.group]
+        ordinary = [word for file in files for word in file.ordinary]
+        terms = [term for number, group in enumerate(groups) for term in terms_of(number, group)]
+        return cls(
+            version=f"{version}+{digest}",
+            lexicon=Lexicon(terms, ordinary),
+            patterns=tuple(
+                (pattern.category, re.compile(pattern.regex)) for file in files for pattern in file.pattern
+            ),
+            host=ServerLists(block=tuple(host.block), allow=tuple(host.allow)),
+        )
+
+    @classmethod
+    def load(cls, host: Path | None = None) -> Rules:
+        """The rules that ship, and a host's own.
+
+        Raises:
+            OperatorError: the host's file cannot be read, or says something else than lists of words.
+        """
+        files = [read_rule_file(name) for name in FILES]
+        version = (RULES / "VERSION").read_text(encoding="utf-8").strip()
+        return cls.of(files, version=version, host=read_host_rules(host) if host else None)
+
+
+def read_rule_file(name: str) -> RuleFile:
+    """One of the files that ship."""
+    return msgspec.toml.decode((RULES / f"{name}.toml").read_bytes(), type=RuleFile)
+
+
+def read_host_rules(path: Path) -> HostRules:
+    """A host's own lists.
+
+    Raises:
+        OperatorError: it cannot be read, or says something else than lists of words.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=HostRules)
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be read: {error.strerror}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise OperatorError(
+            f"{path} is no file of safety rules, two lists of words named block and allow: {error}."
+        ) from error
+
+
+def lists_lexicon(lists: ServerLists) -> Lexicon:
+    """A server's or a host's lists, compiled."""
+    blocked = (Term(category="blocked", spelling=folded_words(word)) for word in lists.block)
+    allowed = (Term(category="allowed", spelling=folded_words(word)) for word in lists.allow)
+    return Lexicon([term for term in (*blocked, *allowed) if term.spelling])
+
+
+def terms_of(number: int, group: Group) -> Iterator[Term]:
+    """A group's terms, written out. `number` tells its terms from those of other groups."""
+    spelled = [folded_words(term) for term in group.terms]
+    if group.before:
+        spelled = [f"{folded_words(word)} {term}" for word in group.before for term in spelled]
+    if group.plural:
+        spelled += [_plural(term) for term in spelled if not term.endswith("s")]
+    for term in dict.fromkeys(spelled):
+        yield Term(category=group.category, spelling=term, group=number)
+    for word in group.unless:
+        yield Term(category="excuse", spelling=folded_words(word), group=number)
+
+
+def _plural(term: str) -> str:
+    if term.endswith(("sh", "ch", "x", "z")):
+        return f"{term}es"
+    if term.endswith("y") and term[-2:-1] not in "aeiou":
+        return f"{term[:-1]}ies"
+    return f"{term}s"

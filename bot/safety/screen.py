@@ -1,0 +1,182 @@
+"""Step 3 of a request's life: whether a prompt may be drawn, and where its pictures may be shown.
+
+Runs in the bot process. The rules are data (`bot/safety/rules`); what their categories mean together is here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bot.safety.folding import Reading, fold, read
+from bot.safety.levels import Level
+from bot.safety.matching import Category, Found, Lexicon
+from bot.safety.rules import Rules, ServerLists, lists_lexicon
+from bot.safety.verdicts import PromptVerdict
+
+MAX_PROMPT = 2500
+"""Characters of a prompt: a member's own 2,000, and some more that a preset adds."""
+
+MAX_OTHER = 6000
+"""Characters of the negative prompt, of which presets add much, and of all other texts together."""
+
+
+MANY_GARMENTS = 3
+"""Kinds of clothes that a negative prompt can name before it undresses people."""
+
+
+def _hides(cover: bytearray, hit: Found) -> bool:
+    return hit.end <= len(cover) and 0 not in cover[hit.start : hit.end]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Places:
+    """Where the words of each category are in a text, and what its patterns say."""
+
+    found: dict[Category, list[Found]]
+    patterns: frozenset[Category]
+
+    def covered(self, categories: Iterable[Category]) -> bytearray:
+        """One for each character that words of these categories stand on."""
+        cover = bytearray(max((hit.end for hits in self.found.values() for hit in hits), default=0))
+        for category in categories:
+            for hit in self.found.get(category, ()):
+                cover[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
+        return cover
+
+    def categories(self, *covers: bytearray, is_excusable: bool) -> frozenset[Category]:
+        """The categories of all words that no cover hides, nor, if they can be excused, other words excuse."""
+        excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else ()
+        return self.patterns | {
+            category
+            for category, hits in self.found.items()
+            for hit in hits
+            if hit.term.group not in excused and not any(_hides(cover, hit) for cover in covers)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Meaning:
+    """The categories of a prompt's words."""
+
+    heard: frozenset[Category]
+    """Of all words, but for names and phrases that are known to mean something else."""
+    said: frozenset[Category]
+    """Of the words as those around them let them be understood: less what is excused or disclaimed."""
+    refusable: frozenset[Category]
+    """The same, less what host or server allow."""
+    negative: frozenset[Category]
+    """Of the negative prompt's words."""
+    garments: int
+    """How many of them are kinds of clothes."""
+
+    @property
+    def is_stripped(self) -> bool:
+        """Whether the negative prompt takes the clothes off people, or the word that keeps a picture decent."""
+        is_about_people = not self.heard.isdisjoint(("human", "minor", "youthful", "suggestive", "person"))
+        is_bare = "clothing" in self.negative or self.garments >= MANY_GARMENTS
+        return "safe" in self.negative or (is_bare and is_about_people)
+
+    @property
+    def is_sexual_minor(self) -> bool:
+        """Whether it is sexual, and about somebody who is or may be a minor."""
+        is_sexual = "sexual" in self.said or self.is_stripped
+        if "minor" in self.heard:
+            return is_sexual or not self.heard.isdisjoint(("sexual", "suggestive"))
+        return is_sexual and ("youthful" in self.heard or "adult" in self.negative)
+
+    @property
+    def is_sexual_person(self) -> bool:
+        """Whether it is sexual, and about somebody who lives or lived."""
+        is_sexual = self.is_stripped or not self.said.isdisjoint(("sexual", "suggestive"))
+        return is_sexual and "person" in self.refusable
+
+
+class PromptScreen:
+    """The prompt check."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._host = lists_lexicon(rules.host)
+        self._server = lru_cache(maxsize=256)(lists_lexicon)
+
+    @classmethod
+    def load(cls, host_rules: Path | None = None) -> PromptScreen:
+        """With the rules that ship, and a host's own.
+
+        Raises:
+            OperatorError: the host's file is wrong.
+        """
+        return cls(Rules.load(host_rules))
+
+    @property
+    def policy_version(self) -> str:
+        """Which rules these are."""
+        return self._rules.version
+
+    def check(
+        self,
+        prompt: str,
+        *,
+        negative: str = "",
+        others: Iterable[str] = (),
+        level: Level = "default",
+        server: ServerLists = ServerLists(),
+    ) -> PromptVerdict:
+        """Decide on a request. `others` are texts that are drawn like the prompt: of presets, names of files."""
+        more = ", ".join(others)
+        if len(prompt) > MAX_PROMPT or len(negative) > MAX_OTHER or len(more) > MAX_OTHER:
+            return self._verdict(refused=["too_long"])
+        reading = read(fold(f"{prompt}, {more}" if more else prompt))
+        host = _places(reading, self._host)
+        theirs = _places(reading, self._server(server)) if server != ServerLists() else _NOTHING
+        meaning = self._understand(
+            reading, negative, [host.covered(["allowed"]), theirs.covered(["allowed"])]
+        )
+        refused = {
+            "sexual_minor": meaning.is_sexual_minor,
+            "real_person_sexual": meaning.is_sexual_person,
+            "host_list": "blocked" in host.categories(host.covered(["allowed"]), is_excusable=False),
+            "server_list": "blocked" in theirs.categories(theirs.covered(["allowed"]), is_excusable=False),
+            "sexual": level != "age-restricted" and ("sexual" in meaning.refusable or meaning.is_stripped),
+        }
+        is_minor = "minor" in meaning.heard
+        return self._verdict([code for code, applies in refused.items() if applies], is_strict=is_minor)
+
+    def _understand(self, reading: Reading, negative: str, allowed: list[bytearray]) -> _Meaning:
+        places = _places(reading, self._rules.lexicon, self._rules.patterns)
+        unsaid = _places(read(fold(negative)), self._rules.lexicon) if negative else _NOTHING
+        benign, disclaimed = places.covered(["benign"]), places.covered(["disclaimer"])
+        return _Meaning(
+            heard=places.categories(benign, is_excusable=False),
+            said=places.categories(benign, disclaimed, is_excusable=True),
+            refusable=places.categories(benign, disclaimed, *allowed, is_excusable=True),
+            negative=unsaid.categories(unsaid.covered(["benign"]), is_excusable=False),
+            garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
+        )
+
+    def _verdict(self, refused: list[str], *, is_strict: bool = False) -> PromptVerdict:
+        if refused:
+            return PromptVerdict(
+                decision="refuse", reasons=tuple(refused), policy_version=self.policy_version
+            )
+        if is_strict:
+            return PromptVerdict(decision="strict", reasons=("minor",), policy_version=self.policy_version)
+        return PromptVerdict(decision="allow", policy_version=self.policy_version)
+
+
+_NOTHING = _Places(found={}, patterns=frozenset())
+
+
+def _places(
+    reading: Reading, lexicon: Lexicon, patterns: Iterable[tuple[Category, re.Pattern[str]]] = ()
+) -> _Places:
+    found: defaultdict[Category, list[Found]] = defaultdict(list)
+    for hit in lexicon.find(reading):
+        found[hit.term.category].append(hit)
+    said = (category for category, pattern in patterns if pattern.search(reading.folded))
+    return _Places(found=dict(found), patterns=frozenset(said))
