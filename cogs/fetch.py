@@ -10,9 +10,11 @@ import discord
 
 from bot.client import TrinArtBot
 from bot.content_credentials import SigningFailed
+from bot.database.failures import RecordsUnavailable
 from bot.errors import NotSigned
 from bot.i18n import translator
 from bot.pictures import pack_uploads
+from bot.reply import Undeliverable
 from cogs.answers import told
 from cogs.places import look_at
 from cogs.render import files, settings_embed, withheld_text
@@ -46,12 +48,15 @@ class FetchButton(
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
             delivery = await bot.service.fetch(self.job_id, interaction.user.id)
-            release = await delivery.release(await look_at(bot, interaction.guild_id, interaction.channel_id))
+            place = await look_at(bot, interaction.guild_id, interaction.channel_id)
             limit = usable(interaction.filesize_limit)
             try:
+                release = await delivery.release(place)
                 uploads = await asyncio.to_thread(pack_uploads, release.images, limit, bot.services.signer)
             except SigningFailed as error:
                 raise NotSigned from error
+            except Undeliverable as error:
+                raise RecordsUnavailable from error
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(
                 content=withheld_text(release, t),
