@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from bot.database.models import ImageRow, RefusalRow
+from bot.database.models import RefusalRow
 from bot.reconcile import find_discrepancies
 from tests.integration.simcord_channels import (
     AgeRestrictions,
@@ -121,15 +121,13 @@ async def test_what_could_not_be_checked_is_shown_nowhere(world: World, word: st
         assert message.content.startswith("What was drawn could not be checked, so nobody sees it")
 
 
-async def test_a_withheld_picture_is_no_picture_of_the_usage_but_a_refusal(family_world: World) -> None:
+async def test_the_members_list_says_what_became_of_it(family_world: World) -> None:
     await family_world.draw(prompt="1girl bare")
-    async with family_world.database.session() as session:
-        drawn = await session.scalar(
-            select(func.count())
-            .select_from(ImageRow)
-            .where(ImageRow.is_withheld.is_(False), ImageRow.job_id == (await family_world.last_job()).id)
-        )
-    assert drawn == 0
+    listed = await family_world.mika.slash(family_world.channel, "jobs")
+    assert listed.response is not None
+    lines = (listed.response.embeds[0].description or "").splitlines()
+    assert lines[0] == "🚫 withheld: 1girl bare"
+    assert lines[1].startswith("-# cost 0 · ")
 
 
 # --- some of them ---
