@@ -42,7 +42,7 @@ $(VENV)/.installed-demo: $(VENV)/bin/python $(DEPS)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-demo
-	$(PIP) install -c constraints.txt -e '.[engine,demo,postgres,dev]'
+	$(PIP) install -c constraints.txt -e '.[engine,demo,postgres,c2pa,dev]'
 	@touch $@
 
 clean:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.admin_members import MemberChanges
 from bot.admin_reports import Reports
 from bot.admin_rules import RuleChanges
+from bot.admin_safety import SafetyChanges
 from bot.audit import Desk
 from bot.database.models import GuildSettingsRow
 from bot.database.session import Database
@@ -19,6 +20,7 @@ from bot.host import HostChanges
 from bot.jobs import utc_now
 from bot.presets import PresetBook
 from bot.quotas import HostRules
+from bot.safety.levels import Level
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,16 @@ class Administration:
         host_rules: HostRules,
         presets: PresetBook,
         clock: Callable[[], datetime] = utc_now,
+        *,
+        kept_days: int,
+        cap: Level = "default",
     ) -> None:
         desk = Desk(database, clock)
         self.log = desk.log
         self.rules = RuleChanges(desk, presets)
         self.members = MemberChanges(desk, host_rules)
-        self.reports = Reports(desk, host_rules)
+        self.reports = Reports(desk, host_rules, kept_days=kept_days)
+        self.safety = SafetyChanges(desk, cap)
         self.host = HostChanges(desk)
         self._database = database
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,15 +10,22 @@ from datetime import timedelta
 
 from bot.administration import Administration
 from bot.allowances import Allowances
+from bot.content_credentials import ContentSigner
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
-from bot.jobs import JobStore
+from bot.job_store import JobStore
+from bot.own_jobs import OwnJobs
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import PresetBook
 from bot.privacy import Privacy
 from bot.reservations import Reservations
+from bot.safety.decisions import DecisionLog, UserKeys
+from bot.safety.delivery import ReleaseDesk
+from bot.safety.policy import Policy
+from bot.safety.screen import PromptScreen
+from bot.safety.screening import Screening
 from bot.settings import Settings
 from bot.shards import Shards
 from bot.upkeep import Upkeep
@@ -35,22 +43,28 @@ class Services:
     generation: GenerationService
     allowances: Allowances
     history: JobHistory
+    own_jobs: OwnJobs
     presets: PresetStore
     privacy: Privacy
     administration: Administration
     shards: Shards
+    signer: ContentSigner | None = None
+    """Signs each picture before it leaves, where the host has a certificate."""
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, worker_module: str = "engine.worker"
+    settings: Settings, *, worker_module: str = "engine.worker", checker_module: str = "engine.safety"
 ) -> AsyncGenerator[Services]:
     """Open the database, start the engine, and end both in order. The engine may still be loading.
 
     Raises:
-        OperatorError: the database cannot be used.
+        OperatorError: the database, the host's own policy or rules, the data folder, or the certificate for
+            pictures cannot be used.
     """
-    engine = _make_engine(settings, worker_module)
+    policy, prompts = Policy.load(settings.safety_policy), PromptScreen.load(settings.safety_rules)
+    signer = await asyncio.to_thread(ContentSigner.from_settings, settings)
+    engine = _make_engine(settings, policy, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         upkeep = Upkeep(
@@ -62,18 +76,28 @@ async def open_services(
         )
         await upkeep.reconcile()
         book, shards = PresetBook.load(), Shards.parse(settings.shards)
-        presets = PresetStore(database, book)
+        decisions = _make_decisions(settings, policy)
+        screening = Screening(database, prompts, decisions, cap=settings.safety_level)
+        presets = PresetStore(database, book, screening)
         service = GenerationService(
             engine=engine,
             jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
             pictures=pictures,
+            screening=screening,
+            desk=ReleaseDesk(database, jobs, pictures, policy, decisions, screening),
             presets=book,
             server_presets=presets,
             shards=shards,
             deadline_seconds=settings.deadline,
         )
-        administration = Administration(database, settings.host_rules, book)
+        administration = Administration(
+            database,
+            settings.host_rules,
+            book,
+            kept_days=settings.retention_days,
+            cap=settings.safety_level,
+        )
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
@@ -82,16 +106,23 @@ async def open_services(
                     administration=administration,
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
+                    own_jobs=OwnJobs(service, jobs, shards),
                     presets=presets,
-                    privacy=Privacy(database, pictures),
+                    privacy=Privacy(database, pictures, decisions.user_key),
                     shards=shards,
+                    signer=signer,
                 )
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()
 
 
-def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
+def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:
+    keys = UserKeys.load(settings.user_key_file)
+    return DecisionLog(keys, policy, kept_for=timedelta(days=settings.safety_retention_days))
+
+
+def _make_engine(settings: Settings, policy: Policy, worker_module: str, checker_module: str) -> EngineClient:
     return EngineClient(
         find_model(settings.model, settings.models_dir),
         devices=settings.devices,
@@ -103,4 +134,8 @@ def _make_engine(settings: Settings, worker_module: str) -> EngineClient:
         queue_limit=settings.queue_limit,
         step_timeout=settings.step_timeout,
         worker_module=worker_module,
+        # The engine need not send what is shown nowhere.
+        preview_limit=min(policy.levels["strict"].least_hidden, 1.0),
+        block_list=settings.block_list,
+        checker_module=checker_module,
     )

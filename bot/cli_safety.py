@@ -12,10 +12,12 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 
+from bot.cli_safety_images import add_image_commands
 from bot.safety.levels import Level
 from bot.safety.screen import PromptScreen
 
-safety = typer.Typer(help="The checks of prompts and pictures.", no_args_is_help=True)
+safety = typer.Typer(help="What the checks of prompts and pictures say.", no_args_is_help=True)
+add_image_commands(safety)
 
 MAX_LINE = 64 * 1024
 """Bytes of a line that are kept: far beyond any prompt that is not too long."""

@@ -12,9 +12,11 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from bot.content_credentials import ContentSigner, SigningFailed
 from bot.database.session import Database, NoDatabase, head_revision, is_known
 from bot.errors import OperatorError
 from bot.jobs import utc_now
@@ -26,6 +28,7 @@ from engine.protocol import EngineReady, EngineUnavailable
 
 MIN_FREE_BYTES = 1 << 30
 LOAD_SECONDS = 300.0
+EXPIRES_SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         _data_dir,
         _database,
         partial(_accounts, fix=fix),
+        _signing,
         _model,
         _engine,
     ]
@@ -131,6 +135,22 @@ async def _accounts(settings: Settings, *, fix: bool) -> Finding:
     return Finding(check, True, "jobs, ledger and files agree")
 
 
+async def _signing(settings: Settings) -> Finding:
+    """Whether a picture can be signed, with the timestamp that only the running bot asks for."""
+    check = "Signing"
+    try:
+        signer = await asyncio.to_thread(ContentSigner.from_settings, settings)
+        if signer is None:
+            return Finding(check, True, "off: pictures are not signed (TRINART_C2PA_CERTIFICATE)")
+        await asyncio.to_thread(signer.try_out)
+    except (OperatorError, SigningFailed) as error:
+        return Finding(check, False, str(error))
+    text = f"as {signer.key.subject}, until {signer.key.valid_until:%Y-%m-%d}"
+    if signer.key.valid_until - utc_now() < EXPIRES_SOON:
+        return Finding(check, False, f"{text}; renew the certificate: afterwards no picture is delivered")
+    return Finding(check, True, text)
+
+
 async def _model(settings: Settings) -> Finding:
     try:
         card = read_model(find_model(settings.model, settings.models_dir))
@@ -143,7 +163,11 @@ async def _model(settings: Settings) -> Finding:
 async def _engine(settings: Settings) -> Finding:
     os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
     try:
-        engine = EngineClient(find_model(settings.model, settings.models_dir), devices=settings.devices)
+        engine = EngineClient(
+            find_model(settings.model, settings.models_dir),
+            devices=settings.devices,
+            block_list=settings.block_list,
+        )
         await engine.start()
         try:
             with contextlib.suppress(TimeoutError):

@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from bot.app import open_services
+from bot.content_credentials import ContentSigner, SigningFailed
 from bot.errors import MemberError, OperatorError
 from bot.generation import GenerationService
 from bot.jobs import Origin
 from bot.presets import GenerationOptions, PresetBook
-from bot.reply import GenerationResult, JobProgress
+from bot.reply import Delivery, JobProgress
+from bot.safety.places import HOST_PLACE
 from bot.settings import Settings
 from engine.models import ModelError, find_model, read_model
 from engine.protocol import EngineUnavailable, GenerationRequest
@@ -25,11 +27,15 @@ from engine.protocol import EngineUnavailable, GenerationRequest
 class FileReply:
     """Implements `bot.reply.Reply` for the command line."""
 
-    def __init__(self, out: Path, progress: Progress, task: TaskID) -> None:
+    def __init__(
+        self, out: Path, progress: Progress, task: TaskID, *, signer: ContentSigner | None = None
+    ) -> None:
         self._out = out
         self._progress = progress
         self._task = task
+        self._signer = signer
         self.written: list[tuple[Path, int]] = []
+        self.withheld = 0
         self.error: MemberError | OperatorError | None = None
 
     def show_progress(self, progress: JobProgress) -> None:
@@ -38,17 +44,25 @@ class FileReply:
             self._task, description="Drawing", completed=progress.step, total=progress.steps
         )
 
-    async def deliver(self, result: GenerationResult) -> None:
+    async def deliver(self, delivery: Delivery) -> None:
         """Write the PNG files; a disk that takes no more is kept as the error, for it is not the bot's."""
-        several = len(result.images) > 1
-        for number, image in enumerate(result.images, start=1):
+        release = await delivery.release(HOST_PLACE)
+        self.withheld = release.withheld
+        several = len(release.images) > 1
+        for number, image in enumerate(release.images, start=1):
             path = self._out.with_stem(f"{self._out.stem}-{number}") if several else self._out
             try:
-                await asyncio.to_thread(path.write_bytes, image.png)
+                await asyncio.to_thread(self._write, path, image.png)
+            except SigningFailed as error:
+                self.error = OperatorError(f"{path} was not written: {error}.", exit_code=1)
+                return
             except OSError as error:
                 self.error = _not_written(path, error)
                 return
             self.written.append((path, image.seed))
+
+    def _write(self, path: Path, png: bytes) -> None:
+        path.write_bytes(self._signer.sign(png, "image/png") if self._signer else png)
 
     async def fail(self, error: MemberError) -> None:
         """Keep the error for the exit code."""
@@ -83,7 +97,8 @@ async def generate_to_file(
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("Loading the model", total=None)
             async with open_services(private) as services:
-                await _draw(services.generation, request, FileReply(out, progress, task), console)
+                reply = FileReply(out, progress, task, signer=services.signer)
+                await _draw(services.generation, request, reply, console)
 
 
 def _png_file(out: Path) -> Path:
@@ -118,6 +133,8 @@ async def _draw(
     await service.run(await service.accept(request, Origin()), reply)
     for path, seed in reply.written:
         console.print(f"{path} (seed {seed}, {request.sampler})", markup=False)
+    if reply.withheld:
+        console.print(f"{reply.withheld} more may not be shown at this level and were deleted.")
     if isinstance(reply.error, MemberError):
         raise OperatorError(reply.error.text("en-US"), exit_code=1)
     if reply.error is not None:

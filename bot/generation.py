@@ -1,6 +1,6 @@
 """GenerationService: the life of a request, top to bottom. Read this first.
 
-parse (the cog) → resolve → reserve → submit → place and denoise (the engine) → settle → deliver.
+parse (the cog) → resolve → screen → reserve → submit → place, denoise, judge (the engine) → deliver → settle.
 Runs in the bot process. Discord is behind `Reply`, so that the command line and the tests of the rules
 use the same service.
 """
@@ -20,41 +20,34 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
-    DeadlineNotMet,
-    ElsewhereJob,
     EngineNotReady,
-    GenerationFailed,
-    JobAlreadyEnded,
-    JobNotFound,
     MemberError,
     ModelUnavailable,
     NotDelivered,
-    NotYourJob,
     Postponed,
-    QueueFull,
     ShuttingDown,
     UnexpectedError,
-    cancelled,
 )
-from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import Job, Origin, utc_now
 from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
-from bot.quotas import Asker, cost_of_steps
-from bot.reply import GenerationResult, JobProgress, Reply, Undeliverable
+from bot.quotas import Asker
+from bot.reply import JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
+from bot.safety.delivery import Drawn, ReleaseDesk
+from bot.safety.screening import Screening
 from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
-    Cancelled,
     EngineReady,
     EngineUnavailable,
-    Failed,
-    Finished,
     GenerationRequest,
     ModelCard,
+    Preview,
     Progress,
     TerminalEvent,
 )
@@ -75,6 +68,8 @@ class GenerationService:
         jobs: JobStore,
         reservations: Reservations,
         pictures: PictureStore,
+        screening: Screening,
+        desk: ReleaseDesk,
         presets: PresetBook,
         shards: Shards | None = None,
         server_presets: PresetStore,
@@ -90,7 +85,9 @@ class GenerationService:
         """How far the jobs are that run now, by id."""
         self._jobs = jobs
         self._reservations = reservations
-        self.outcomes = Outcomes(jobs, pictures)
+        self.screening = screening
+        self._desk = desk
+        self.outcomes = Outcomes(jobs, pictures, desk)
         self._server_presets = server_presets
         self._rng = rng or random.SystemRandom()
         self._deadline_seconds = deadline_seconds
@@ -99,8 +96,6 @@ class GenerationService:
         self._taken_up: set[str] = set()
         self.reply_to: Callable[[Job], Reply] | None = None
         """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
-        self._cancelled: dict[str, int] = {}
-        """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
         self._kept: set[str] = set()
         """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
         self.paused = False
@@ -150,33 +145,37 @@ class GenerationService:
             case _:
                 raise EngineNotReady
 
-    # --- reserve ---
+    # --- screen, reserve ---
 
     async def check(self, request: GenerationRequest, asker: Asker, interaction_id: int) -> None:
         """Find at once what `accept` would refuse, so that it can be told in private.
 
         Raises:
+            PromptRefused: the prompt check refuses it.
             LimitReached: a limit refuses it.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
             async with asyncio.timeout(1):
+                await self.screening.screen(request, asker)
                 await self._reservations.check(request, asker, interaction_id)
         except (SQLAlchemyError, OSError, TimeoutError):
             # It must not cost the 3 s in which Discord wants an answer; `accept` decides.
             log.exception("the limits could not be looked up")
 
     async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
-        """Record a job and take its cost. From here on it is brought to an end, by the next process if not
-        by this one.
+        """Read what is asked for, record a job and take its cost. From here on it is brought to an end, by
+        the next process if not by this one. Every request comes through here, whatever it was made with.
 
         Raises:
+            PromptRefused: the prompt check refuses it; nothing was taken.
             LimitReached: a limit refuses it; nothing was taken.
             DatabaseUnavailable: it could not be recorded; nothing will be drawn.
             DuplicateInteraction: this interaction has its job already.
         """
         try:
-            return await self._reservations.reserve(request, origin)
+            screened = await self.screening.screen(request, origin.asker)
+            return await self._reservations.reserve(request, origin, screened)
         except (SQLAlchemyError, OSError) as error:
             log.exception("a job could not be recorded")
             raise DatabaseUnavailable from error
@@ -191,9 +190,9 @@ class GenerationService:
     async def run(self, job: Job, reply: Reply) -> None:
         """Bring a job from wherever it is to its end; a cancelled run leaves it for the next start."""
         try:
-            result = await self.outcomes.kept(job) or await self._draw(job, reply)
-            result = await self.outcomes.begin_delivery(result)
-            await reply.deliver(result)
+            drawn = await self.outcomes.kept(job) or await self._draw(job, reply)
+            delivery = await self.outcomes.begin_delivery(drawn)
+            await reply.deliver(delivery)
         except MemberError as error:
             await reply.fail(error)
         except EngineClosed:
@@ -214,12 +213,12 @@ class GenerationService:
             ended = await self.outcomes.give_up(job, "unexpected")
             await reply.fail(UnexpectedError() if ended else Postponed())
         else:
-            await self.outcomes.settle(result)
+            await self.outcomes.settle(delivery)
         finally:
             self.progress.pop(job.id, None)
             reply.close()
 
-    async def _draw(self, job: Job, reply: Reply) -> GenerationResult:
+    async def _draw(self, job: Job, reply: Reply) -> Drawn:
         """Submit, follow, and keep the pictures; raises a MemberError where there are none."""
         if job.state == "succeeded":
             job = await self._jobs.mark(job, "queued")
@@ -234,9 +233,11 @@ class GenerationService:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, TerminalEvent):
-                    return await self._end(job, event, progress)
+                    return await self.outcomes.end(job, event, progress, self.engine.card)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
+                if isinstance(event, Preview):
+                    progress = progress.showing(self._desk.preview(job, event))
                 progress = self.progress[job.id] = progress.after(event)
                 reply.show_progress(progress)
         raise AssertionError("a job's events end with a terminal one")
@@ -249,68 +250,7 @@ class GenerationService:
             log.exception("the start of job %s could not be recorded", job.id)
             return job
 
-    async def _end(self, job: Job, event: TerminalEvent, progress: JobProgress) -> GenerationResult:
-        match event:
-            case Finished(_, images, seconds):
-                card = self.engine.card
-                assert card is not None, "a worker was ready, or it could not have finished"
-                return await self.outcomes.keep(job, images, seconds=seconds, card=card)
-            case Failed(_, "queue_full" | "deadline" as code, detail):
-                log.warning("job %s was refused: %s: %s", job.id, code, detail)
-                await self._jobs.mark(job, "refused", error_code=code)
-                raise QueueFull if code == "queue_full" else DeadlineNotMet
-            case Failed(_, code, detail):
-                log.error("job %s failed: %s: %s", job.id, code, detail)
-                await self._jobs.mark(job, "failed", error_code=code)
-                raise ModelUnavailable if code == "model_unavailable" else GenerationFailed(job_id=job.id[:8])
-            case Cancelled():
-                paid = cost_of_steps(job.cost, progress.step, progress.steps)
-                self._cancelled[job.id] = paid
-                await self._jobs.mark(job, "cancelled", used=paid)
-                del self._cancelled[job.id]
-                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
-
-    # --- fetch, cancel, restart ---
-
-    async def fetch(self, job_id: str, user_id: int) -> GenerationResult:
-        """Pictures that could not be delivered, for the member who asked for them; to be settled then.
-
-        Raises:
-            NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
-        """
-        job = await self._find(job_id, user_id)
-        result = await self.outcomes.kept(job)
-        if result is None:
-            raise JobNotFound
-        return result
-
-    async def cancel(self, job_id: str, user_id: int) -> None:
-        """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.
-
-        Raises:
-            NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
-            JobNotFound: the database cannot say whose it is.
-        """
-        job = await self._find(job_id, user_id)
-        if job.state == "succeeded":
-            raise JobAlreadyEnded
-        if not self.engine.cancel(job_id) and job_id not in self.runs.job_ids:
-            await self._jobs.mark(job, "cancelled", used=0)  # nobody has begun it
-
-    async def _find(self, job_id: str, user_id: int) -> Job:
-        """A member's own job that has not ended."""
-        try:
-            job = await self._jobs.get(job_id)
-        except (SQLAlchemyError, OSError) as error:
-            log.exception("job %s could not be looked up", job_id)
-            raise JobNotFound from error
-        if job is None or job.state in ENDED:
-            raise JobAlreadyEnded
-        if job.origin.user_id != user_id:
-            raise NotYourJob
-        if not self._shards.own(job.origin.guild_id):
-            raise ElsewhereJob
-        return job
+    # --- after a restart, or an outage ---
 
     async def take_up(self) -> None:
         """Run what an earlier process left, and jobs whose pictures did not arrive, oldest first."""
@@ -324,8 +264,7 @@ class GenerationService:
         for job in jobs:
             if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
                 continue  # another process's, or of the command line
-            if job.id in self._cancelled:
-                await self._jobs.mark(job, "cancelled", used=self._cancelled.pop(job.id))
-            elif job.id not in self._kept | self.runs.job_ids:
-                self._taken_up.add(job.id)  # promised before: not refused by the engine
-                self.start(job, self.reply_to(job))
+            if job.id in self._kept | self.runs.job_ids or await self.outcomes.record_cancelled(job):
+                continue
+            self._taken_up.add(job.id)  # promised before: not refused by the engine
+            self.start(job, self.reply_to(job))

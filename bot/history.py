@@ -8,11 +8,12 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import select
 
+from bot.balances import paid_for
 from bot.database.failures import told_to_members
 from bot.database.models import JobRow
 from bot.database.session import Database
 from bot.jobs import ENDED, JobState
-from bot.ledger import paid_for
+from bot.safety.delivery import WITHHELD
 from engine.protocol import GenerationRequest
 
 MOST_LIVE, MOST_ENDED = 5, 8
@@ -34,6 +35,8 @@ class PastJob:
     guild_id: int | None
     channel_id: int | None
     message_id: int | None
+    is_withheld: bool
+    """Whether none of its pictures might be shown."""
     can_be_fetched: bool
     """Whether its pictures are there and Discord did not take them where they were asked for."""
 
@@ -96,5 +99,6 @@ def _to_past(row: JobRow, paid: int) -> PastJob:
         guild_id=row.guild_id,
         channel_id=row.channel_id,
         message_id=row.message_id,
+        is_withheld=row.error_code == WITHHELD,
         can_be_fetched=row.state == "succeeded" and row.undelivered_at is not None,
     )

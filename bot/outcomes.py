@@ -5,15 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import UnexpectedError
-from bot.jobs import IllegalTransition, Job, JobStore
+from bot.errors import (
+    DeadlineNotMet,
+    GenerationFailed,
+    MemberError,
+    ModelUnavailable,
+    QueueFull,
+    UnexpectedError,
+    cancelled,
+)
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import Job
 from bot.pictures import PictureStore
-from bot.reply import GenerationResult, Undeliverable
-from engine.protocol import Image, ModelCard
+from bot.quotas import cost_of_steps
+from bot.reply import JobProgress, Undeliverable
+from bot.safety.delivery import Drawn, PendingDelivery, ReleaseDesk
+from bot.safety.refusals import PicturesUnchecked
+from engine.protocol import Cancelled, Failed, FailureCode, Finished, Image, ModelCard, TerminalEvent
 
 log = logging.getLogger(__name__)
 
@@ -21,61 +32,123 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """Pictures on disk and the states of their jobs."""
 
-    def __init__(self, jobs: JobStore, pictures: PictureStore) -> None:
+    def __init__(self, jobs: JobStore, pictures: PictureStore, desk: ReleaseDesk) -> None:
         self._jobs = jobs
         self._pictures = pictures
+        self._desk = desk
+        self._cancelled: dict[str, int] = {}
+        """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
 
-    async def keep(
-        self, job: Job, images: Sequence[Image], *, seconds: float, card: ModelCard
-    ) -> GenerationResult:
-        """Files first, then the row that names them.
+    async def end(
+        self, job: Job, event: TerminalEvent, progress: JobProgress, card: ModelCard | None
+    ) -> Drawn:
+        """What the engine made of a job, recorded.
 
         Raises:
+            MemberError: there are no pictures, and why.
+            SQLAlchemyError | OSError: it could not be recorded; the job goes on later.
+        """
+        match event:
+            case Finished(_, images, seconds):
+                assert card is not None, "a worker was ready, or it could not have finished"
+                return await self.keep(job, images, seconds=seconds, card=card)
+            case Failed(_, "queue_full" | "deadline" as code, detail):
+                log.warning("job %s was refused: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "refused", error_code=code)
+                raise QueueFull if code == "queue_full" else DeadlineNotMet
+            case Failed(_, code, detail):
+                log.error("job %s failed: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "failed", error_code=code)
+                raise _failure(code, job)
+            case Cancelled():
+                paid = cost_of_steps(job.cost, progress.step, progress.steps)
+                self._cancelled[job.id] = paid
+                await self.record_cancelled(job)
+                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
+
+    async def record_cancelled(self, job: Job) -> bool:
+        """Record that a job was stopped, if it was; False if it was not.
+
+        Its member was told so: a database that is away is told later, and nothing is drawn meanwhile.
+        """
+        if job.id not in self._cancelled:
+            return False
+        try:
+            await self._jobs.mark(job, "cancelled", used=self._cancelled[job.id])
+        except (SQLAlchemyError, OSError):
+            log.exception("that job %s was cancelled could not be recorded", job.id)
+            return True
+        except IllegalTransition as error:
+            log.warning("somebody else brought this job to its end: %s", error)
+        del self._cancelled[job.id]
+        return True
+
+    async def keep(self, job: Job, images: Sequence[Image], *, seconds: float, card: ModelCard) -> Drawn:
+        """Files first, then the row that names them. What could be shown nowhere is not written at all.
+
+        Raises:
+            PicturesWithheld: that is all of them; the job has ended.
             UnexpectedError: the disk did not take them; the job has failed.
             SQLAlchemyError | OSError: the database did not answer; the job goes on later.
         """
         try:
-            stored = await self._pictures.save(job.id, images)
+            withheld = self._desk.first_look(job, images)
+            stored = await self._pictures.save(job.id, images, withheld)
         except OSError as error:
             log.exception("the pictures of job %s could not be written", job.id)
             if not await self.give_up(job, "disk"):
                 raise
             raise UnexpectedError from error
-        job = await self._jobs.succeed(job, stored, seconds=seconds, card=card)
-        return GenerationResult(job=job, images=images, card=card, seconds=seconds)
+        rows = self._desk.rows(job, stored, withheld)
+        job = await self._jobs.succeed(job, stored, seconds=seconds, card=card, decisions=rows)
+        shown = {number: image for number, image in enumerate(images) if number not in withheld}
+        if not shown:
+            await self._desk.refuse(job)
+        return Drawn(job=job, images=shown, card=card, seconds=seconds)
 
-    async def kept(self, job: Job) -> GenerationResult | None:
-        """The pictures of a job that was drawn before, by this process or an earlier one."""
+    async def kept(self, job: Job) -> Drawn | None:
+        """The pictures of a job that was drawn before, by this process or an earlier one.
+
+        Raises:
+            PicturesWithheld: all of them were withheld when the earlier process died.
+        """
         if job.state != "succeeded" or job.card is None:
             return None
         images = await self._pictures.load(job.images)
         if images is None:
             log.warning("the pictures of job %s are gone", job.id)
             return None
-        return GenerationResult(job=job, images=images, card=job.card, seconds=job.seconds)
+        await self._pictures.delete([image for image in job.images if image.is_withheld])
+        if not images:
+            await self._desk.refuse(job)
+        return Drawn(job=job, images=images, card=job.card, seconds=job.seconds)
 
-    async def begin_delivery(self, result: GenerationResult) -> GenerationResult:
+    def pending(self, drawn: Drawn) -> PendingDelivery:
+        """Pictures on their way to the member."""
+        return PendingDelivery(drawn, self._desk)
+
+    async def begin_delivery(self, drawn: Drawn) -> PendingDelivery:
         """Before anything is sent: who takes the job up after a crash looks first whether it arrived.
 
         Returns:
-            The result with the channel that the server's admins chose by now.
+            The delivery, with the channel that the server's admins chose by now.
 
         Raises:
             Undeliverable: this could not be recorded, so nothing may be sent now.
         """
         try:
-            await self._jobs.note_delivery(result.job, "delivery_begun_at")
-            return replace(result, channel_id=await self._jobs.result_channel(result.job))
+            await self._jobs.note_delivery(drawn.job, "delivery_begun_at")
+            return PendingDelivery(drawn, self._desk, await self._jobs.result_channel(drawn.job))
         except (SQLAlchemyError, OSError) as error:
             raise Undeliverable(f"the attempt could not be recorded: {error}", permanent=False) from error
 
-    async def settle(self, result: GenerationResult) -> None:
+    async def settle(self, delivery: PendingDelivery) -> None:
         """The member has the pictures; if this cannot be recorded the next start looks whether they came."""
         try:
-            await self._jobs.mark(result.job, "delivered")
-            await self._pictures.delete(result.job.images)
+            await self._jobs.mark(delivery.job, "delivered", used=delivery.paid)
+            await self._pictures.delete(delivery.job.images)
         except (SQLAlchemyError, IllegalTransition, OSError):
-            log.exception("the delivery of job %s could not be recorded", result.job.id)
+            log.exception("the delivery of job %s could not be recorded", delivery.job.id)
 
     async def postpone(self, job: Job) -> None:
         """Leave the pictures for `/jobs` and for another attempt; after a day `bot/upkeep.py` refunds."""
@@ -93,3 +166,14 @@ class Outcomes:
             current = await self._jobs.get(failed.id)
             await self._pictures.delete(current.images if current else ())
         return True
+
+
+def _failure(code: FailureCode, job: Job) -> MemberError:
+    """What the member hears of a job that the engine could not do."""
+    match code:
+        case "model_unavailable":
+            return ModelUnavailable()
+        case "check_failed":
+            return PicturesUnchecked(job_id=job.id[:8])
+        case _:
+            return GenerationFailed(job_id=job.id[:8])

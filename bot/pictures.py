@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image as PillowImage
 
+from bot.content_credentials import ContentSigner
 from bot.jobs import StoredImage
+from bot.safety.policy import has_valid_scores
+from bot.safety.release import ReleasedImage
 from engine.protocol import Image
 
 WEBP_QUALITIES = (95, 90, 80, 65, 50)
@@ -26,6 +29,12 @@ class Upload:
     file_name: str
     data: bytes
     seed: int
+    is_spoiler: bool
+
+    @property
+    def media_type(self) -> str:
+        """Of its two formats, which."""
+        return f"image/{Path(self.file_name).suffix.removeprefix('.')}"
 
 
 class PictureStore:
@@ -34,29 +43,31 @@ class PictureStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def save(self, job_id: str, images: Sequence[Image]) -> list[StoredImage]:
-        """Write the pictures of a job so that a crash leaves whole files or none."""
-        return await asyncio.to_thread(self._save, job_id, images)
+    async def save(
+        self, job_id: str, images: Sequence[Image], withheld: Collection[int] = ()
+    ) -> list[StoredImage]:
+        """Write the pictures of a job so that a crash leaves whole files or none; not those withheld."""
+        return await asyncio.to_thread(self._save, job_id, images, withheld)
 
-    async def load(self, images: Sequence[StoredImage]) -> list[Image] | None:
-        """Read pictures back; None if any is gone or not what was written."""
+    async def load(self, images: Sequence[StoredImage]) -> dict[int, Image] | None:
+        """Read pictures back, by their numbers, but for those withheld.
+
+        None if there were none, or any is gone or not what was written.
+        """
         return await asyncio.to_thread(self._load, images)
 
     async def delete(self, images: Sequence[StoredImage]) -> None:
         """Remove pictures that are no longer needed."""
         await asyncio.to_thread(self._delete, images)
 
-    def _save(self, job_id: str, images: Sequence[Image]) -> list[StoredImage]:
+    def _save(self, job_id: str, images: Sequence[Image], withheld: Collection[int]) -> list[StoredImage]:
         self._folder.mkdir(parents=True, exist_ok=True)
         stored: list[StoredImage] = []
         for position, image in enumerate(images):
-            name = f"{job_id}-{position}.png"
-            partial = self._folder / f"{name}.part"
-            with partial.open("wb") as file:
-                file.write(image.png)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._folder / name)
+            name = "" if position in withheld else f"{job_id}-{position}.png"
+            if name:
+                self._write(name, image.png)
+            verdict = image.verdict
             stored.append(
                 StoredImage(
                     seed=image.seed,
@@ -64,37 +75,61 @@ class PictureStore:
                     height=image.height,
                     sha256=hashlib.sha256(image.png).hexdigest(),
                     file_name=name,
+                    # Scores that are no numbers cannot be kept, and are worth as much as none.
+                    verdict=verdict if verdict is not None and has_valid_scores(verdict) else None,
+                    is_withheld=position in withheld,
                 )
             )
         return stored
 
-    def _load(self, images: Sequence[StoredImage]) -> list[Image] | None:
-        loaded: list[Image] = []
-        for image in images:
+    def _write(self, name: str, data: bytes) -> None:
+        partial = self._folder / f"{name}.part"
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._folder / name)
+
+    def _load(self, images: Sequence[StoredImage]) -> dict[int, Image] | None:
+        loaded: dict[int, Image] = {}
+        for number, image in enumerate(images):
+            if image.is_withheld:
+                continue
             try:
                 png = (self._folder / image.file_name).read_bytes()
             except OSError:
                 return None
             if hashlib.sha256(png).hexdigest() != image.sha256:
                 return None
-            loaded.append(Image(png=png, seed=image.seed, width=image.width, height=image.height))
-        return loaded or None
+            loaded[number] = Image(
+                png=png, seed=image.seed, width=image.width, height=image.height, verdict=image.verdict
+            )
+        return loaded if images else None
 
     def _delete(self, images: Sequence[StoredImage]) -> None:
         for image in images:
-            (self._folder / image.file_name).unlink(missing_ok=True)
+            if image.file_name:
+                (self._folder / image.file_name).unlink(missing_ok=True)
 
 
-def pack_uploads(images: Sequence[Image], limit: int) -> list[Upload]:
+def pack_uploads(
+    images: Sequence[ReleasedImage], limit: int, signer: ContentSigner | None = None
+) -> list[Upload]:
     """The pictures as files of together at most `limit` bytes, for one message; blocking.
 
     PNG if all fit; else WebP, each in its share of the limit: with less quality until it fits, and finally
     made smaller. One message, because one can be sent again without becoming two.
+
+    Raises:
+        SigningFailed: a host who signs pictures wants none to leave unsigned.
     """
+    room = limit - len(images) * (signer.room if signer else 0)
     uploads = [_png_upload(image) for image in images]
-    if sum(len(upload.data) for upload in uploads) <= limit:
+    if sum(len(upload.data) for upload in uploads) > room:
+        uploads = [_webp_upload(image, room // len(images)) for image in images]
+    if signer is None:
         return uploads
-    return [_webp_upload(image, limit // len(images)) for image in images]
+    return [replace(upload, data=signer.sign(upload.data, upload.media_type)) for upload in uploads]
 
 
 def read_parameters(data: bytes) -> str:
@@ -106,13 +141,18 @@ def read_parameters(data: bytes) -> str:
     return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be", errors="replace")
 
 
-def _png_upload(image: Image) -> Upload:
-    return Upload(file_name=f"trinart-{image.seed}.png", data=image.png, seed=image.seed)
+def _png_upload(image: ReleasedImage) -> Upload:
+    return _upload(image, "png", image.png)
 
 
-def _webp_upload(image: Image, limit: int) -> Upload:
+def _upload(image: ReleasedImage, ending: str, data: bytes) -> Upload:
+    name = f"trinart-{image.seed}.{ending}"
+    return Upload(file_name=name, data=data, seed=image.seed, is_spoiler=image.is_spoiler)
+
+
+def _webp_upload(image: ReleasedImage, limit: int) -> Upload:
     with PillowImage.open(io.BytesIO(image.png)) as opened:
-        picture = opened.convert("RGB")
+        picture, xmp = opened.convert("RGB"), opened.info.get("xmp", b"")
     exif = PillowImage.Exif()
     # Where other tools look for the settings of a picture that has no text chunks.
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + read_parameters(image.png).encode("utf-16-be")
@@ -120,10 +160,10 @@ def _webp_upload(image: Image, limit: int) -> Upload:
     while True:
         for quality in WEBP_QUALITIES:
             buffer = io.BytesIO()
-            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif)
+            picture.save(buffer, "WEBP", quality=quality, method=4, exif=exif, xmp=xmp)
             data = buffer.getvalue()
             if len(data) <= limit:
-                return Upload(file_name=f"trinart-{image.seed}.webp", data=data, seed=image.seed)
+                return _upload(image, "webp", data)
         if min(picture.size) <= 64:  # a limit of a few kilobytes is not Discord's
-            return Upload(file_name=f"trinart-{image.seed}.webp", data=data, seed=image.seed)
+            return _upload(image, "webp", data)
         picture = picture.resize((picture.width // 2, picture.height // 2), PillowImage.Resampling.LANCZOS)

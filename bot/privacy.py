@@ -1,7 +1,8 @@
 """A member's own data: all of it as one file, and its deletion.
 
 What a deletion leaves is what limits and moderators need: the ledger, whose entries have amounts but no words
-and can never be changed; grants; blocks; quotas that admins set for the member; the audit log.
+and can never be changed; grants; blocks; quotas that admins set for the member; the audit log; decisions of
+the safety checks, which name the member by a key only and are deleted when their time is over.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bot.database.models import (
     RateBucketRow,
     RefusalRow,
 )
+from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.errors import MemberError
 from bot.i18n import N_
@@ -51,7 +53,7 @@ class ExportTooLarge(MemberError):
 
 class JobsStillRunning(MemberError):
     message = N_(
-        "You have {count} requests that are not done. Cancel or fetch them with /jobs, or wait for them; "
+        "Requests of yours that are not done: {count}. Cancel or fetch them with /jobs, or wait for them; "
         "then delete your data. Nothing was deleted."
     )
 
@@ -76,9 +78,14 @@ class Privacy:
     """What members may ask of the data about them."""
 
     def __init__(
-        self, database: Database, pictures: PictureStore, clock: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        pictures: PictureStore,
+        user_key: Callable[[int], str],
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
+        self._user_key = user_key
         self._pictures = pictures
         self._clock = clock
 
@@ -88,9 +95,10 @@ class Privacy:
         Raises:
             ExportTooLarge | RecordsUnavailable: there is no file.
         """
+        about = _about(user_id, self._user_key(user_id))
         with told_to_members():
             async with self._database.session() as session:
-                tables = {name: await _read(session, *what) for name, what in _about(user_id).items()}
+                tables = {name: await _read(session, *what) for name, what in about.items()}
         return await asyncio.to_thread(_pack, user_id, self._clock(), tables, size_limit)
 
     async def delete(self, user_id: int) -> Deleted:
@@ -139,7 +147,7 @@ def _stored(row: ImageRow) -> StoredImage:
     )
 
 
-def _about(user_id: int) -> Mapping[str, tuple[type[Base], ColumnElement[bool]]]:
+def _about(user_id: int, user_key: str) -> Mapping[str, tuple[type[Base], ColumnElement[bool]]]:
     """Every table that has rows about a member, and which ones these are."""
     own_jobs = select(JobRow.id).where(JobRow.user_id == user_id)
     return {
@@ -152,6 +160,7 @@ def _about(user_id: int) -> Mapping[str, tuple[type[Base], ColumnElement[bool]]]
         "blocks": (BlockRow, BlockRow.user_id == user_id),
         "refusals": (RefusalRow, RefusalRow.user_id == user_id),
         "presets": (PresetRow, PresetRow.actor_id == user_id),
+        "safety_decisions": (SafetyDecisionRow, SafetyDecisionRow.user_key == user_key),
         "audit_log": (
             AuditRow,
             or_(AuditRow.actor_id == user_id, AuditRow.target.contains(str(user_id), autoescape=True)),

@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.database.models import JobRow, LedgerEntryRow
+from bot.balances import OF_JOBS
+from bot.database.models import ImageRow, JobRow, LedgerEntryRow
 from bot.database.session import Database
 from bot.jobs import ENDED
-from bot.ledger import OF_JOBS, close_job
+from bot.ledger import close_job
+from bot.quotas import cost_of_steps
 
 LOOK_BACK = timedelta(days=93)
 """Longer than any window of a quota: what is older changes no allowance."""
@@ -88,12 +90,19 @@ async def mend(database: Database, pictures_dir: Path, found: Discrepancies, now
             )
         for job_id in [*found.not_closed, *found.orphaned]:
             job = await session.get(JobRow, job_id)
-            used = job.cost if job is not None and job.state == "delivered" else 0
+            is_paid = job is not None and job.state == "delivered"
+            used = await _paid_share(session, job) if is_paid and job is not None else 0
             await close_job(session, job_id, used=used, reason="reconciled", now=now)
 
     await database.write(close)
     for name in found.stray_files:
         (pictures_dir / name).unlink(missing_ok=True)
+
+
+async def _paid_share(session: AsyncSession, job: JobRow) -> int:
+    """What a delivered job pays: nothing for pictures that were withheld."""
+    flags = list(await session.scalars(select(ImageRow.is_withheld).where(ImageRow.job_id == job.id)))
+    return cost_of_steps(job.cost, flags.count(False), len(flags))
 
 
 def _open_reserve(since: datetime) -> Select[str | None]:
@@ -125,7 +134,11 @@ def _closed_alive(since: datetime) -> Select[str]:
 
 
 def _wrong_sum(since: datetime) -> Select[str]:
-    """Delivered jobs took their cost, failed and refused ones nothing, cancelled ones something between."""
+    """Delivered jobs took their cost, failed and refused ones nothing, cancelled ones something between, as
+    did delivered ones of whose pictures some were withheld."""
+    has_withheld = exists().where(ImageRow.job_id == JobRow.id, ImageRow.is_withheld)
+    is_whole = and_(JobRow.state == "delivered", ~has_withheld)
+    is_part = or_(JobRow.state == "cancelled", and_(JobRow.state == "delivered", has_withheld))
     total = func.sum(LedgerEntryRow.amount)
     sums = (
         select(LedgerEntryRow.job_id, total.label("total"), func.count().label("entries"))
@@ -134,9 +147,9 @@ def _wrong_sum(since: datetime) -> Select[str]:
         .subquery()
     )
     wrong = or_(
-        and_(JobRow.state == "delivered", sums.c.total != -JobRow.cost),
+        and_(is_whole, sums.c.total != -JobRow.cost),
         and_(JobRow.state.in_(("failed", "refused")), sums.c.total != 0),
-        and_(JobRow.state == "cancelled", or_(sums.c.total > 0, sums.c.total < -JobRow.cost)),
+        and_(is_part, or_(sums.c.total > 0, sums.c.total < -JobRow.cost)),
     )
     return (
         select(JobRow.id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bot.errors import MemberError
 from bot.jobs import Job
-from engine.protocol import Image, JobEvent, ModelCard, Preview, Progress, Queued
+from bot.safety.places import Place
+from bot.safety.release import Release, ReleasedImage
+from engine.protocol import JobEvent, Progress, Queued
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class JobProgress:
     step: int = 0
     steps: int
     seconds_left: float | None = None
-    preview: bytes | None = field(default=None, repr=False)
+    preview: ReleasedImage | None = field(default=None, repr=False)
 
     def after(self, event: JobEvent) -> JobProgress:
         """The progress once `event` has happened."""
@@ -31,22 +32,35 @@ class JobProgress:
                 return replace(self, position=position, step=0, seconds_left=seconds)
             case Progress(_, step, _, seconds):
                 return replace(self, position=0, step=step, seconds_left=seconds)
-            case Preview(_, png):
-                return replace(self, preview=png)
             case _:
                 return self
 
+    def showing(self, preview: ReleasedImage | None) -> JobProgress:
+        """The progress with another preview; with None, which may not be shown, the one of before is gone."""
+        return replace(self, preview=preview)
 
-@dataclass(frozen=True, kw_only=True)
-class GenerationResult:
-    """A finished job and its pictures."""
 
-    job: Job
-    images: Sequence[Image]
-    card: ModelCard
-    seconds: float
-    channel_id: int | None = None
-    """Where the server's admins want pictures to be shown; None is where they were asked for."""
+class Delivery(Protocol):
+    """Pictures on their way to the member. Which of them may be shown depends on where."""
+
+    @property
+    def job(self) -> Job:
+        """The job that they belong to."""
+        ...
+
+    @property
+    def channel_id(self) -> int | None:
+        """Where the server's admins want pictures to be shown; None is where they were asked for."""
+        ...
+
+    async def release(self, place: Place) -> Release:
+        """Those that may be shown in a place as it is now; asked for anew before each attempt to send.
+
+        Raises:
+            PicturesWithheld: none may; the job has ended.
+            Undeliverable: nothing may be sent now.
+        """
+        ...
 
 
 class Undeliverable(Exception):
@@ -64,8 +78,8 @@ class Reply(Protocol):
         """Tell the member how far it is. Returns at once; updates may be left out."""
         ...
 
-    async def deliver(self, result: GenerationResult) -> None:
-        """Hand the pictures over, or raise `Undeliverable`."""
+    async def deliver(self, delivery: Delivery) -> None:
+        """Hand the pictures over, or raise `Undeliverable` or `PicturesWithheld`."""
         ...
 
     async def fail(self, error: MemberError) -> None:

@@ -15,19 +15,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import grants_of, sums
 from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
 from bot.database.session import Database
 from bot.errors import LimitReached
-from bot.jobs import DuplicateInteraction, Job, Origin, utc_now
-from bot.ledger import grants_of, lock_ledger, reserve_entries, sums
+from bot.jobs import DuplicateInteraction, Job, Origin, to_row, utc_now
+from bot.ledger import lock_ledger, reserve_entries
 from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
 from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
+from bot.safety.screening import Screened
 from bot.server_rules import load_rules
 from engine.protocol import GenerationRequest
 
@@ -98,8 +99,12 @@ class Reservations:
         """Wait until all refusals are recorded."""
         await asyncio.gather(*self._notes)
 
-    async def reserve(self, request: GenerationRequest, origin: Origin) -> Job:
+    async def reserve(
+        self, request: GenerationRequest, origin: Origin, screened: Screened | None = None
+    ) -> Job:
         """Record a job and take its cost; from here on it is brought to an end.
+
+        The pictures of a request that nobody `screened` are held to the strictest threshold.
 
         Raises:
             LimitReached: a limit refuses it; nothing was taken.
@@ -114,6 +119,10 @@ class Reservations:
             cost=cost_of(request),
             created_at=self._clock(),
         )
+        if screened is not None:
+            is_strict = screened.verdict.decision != "allow"
+            reasons = screened.verdict.reasons
+            job = replace(job, level=screened.level, is_strict=is_strict, prompt_reasons=reasons)
         decided = asyncio.get_running_loop().create_future()
         self._wishes.append(_Wish(job=job, asker=origin.asker, decided=decided))
         if self._deciding is None:
@@ -208,7 +217,7 @@ class _Rows:
         self._buckets: dict[tuple[int, int], datetime] = {}
 
     def accept(self, wish: _Wish, charge: Charge | None, now: datetime) -> None:
-        self._jobs.append(_job_row(wish.job))
+        self._jobs.append(to_row(wish.job))
         if charge is not None and wish.asker is not None:
             self._entries += reserve_entries(wish.job.id, wish.asker, charge.parts, "a picture", now)
             self._buckets.update(charge.buckets)
@@ -244,27 +253,6 @@ def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, 
 
 def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
     return {"guild_id": key[0], "user_id": key[1], "full_at": full_at}
-
-
-def _job_row(job: Job) -> dict[str, Any]:
-    origin = job.origin
-    return {
-        "id": job.id,
-        "state": job.state,
-        "request": msgspec.msgpack.encode(job.request),
-        "cost": job.cost,
-        "preset": job.request.labels.get("Preset", ""),
-        "created_at": job.created_at,
-        "interaction_id": origin.interaction_id,
-        "interaction_token": origin.interaction_token,
-        "application_id": origin.application_id,
-        "guild_id": origin.guild_id,
-        "channel_id": origin.channel_id,
-        "user_id": origin.user_id,
-        "message_id": origin.message_id,
-        "locale": origin.locale,
-        "attachment_size_limit": origin.attachment_size_limit,
-    }
 
 
 async def _known_interactions(session: AsyncSession, group: Sequence[_Wish]) -> set[int]:

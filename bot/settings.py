@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import OperatorError
 from bot.quotas import HostRules, Quota, Rate
+from bot.safety.levels import Level
 from bot.shards import Shards
 
 
@@ -29,9 +30,6 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="folder of the database, pictures and models")
     database_url: str = Field(default="", description="SQLAlchemy URL; SQLite in the data dir if empty")
     model: str = Field(default="demo", description="demo, derrida, or a folder in diffusers layout")
-    safety_rules: Path | None = Field(
-        default=None, description="TOML file with the host's own lists of words to block and to allow"
-    )
     devices: str = Field(default="auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         default="auto", description="numbers the model computes with; auto is float16 on CUDA, else float32"
@@ -55,6 +53,9 @@ class Settings(BaseSettings):
     step_timeout: int = Field(
         default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
     )
+    block_list: Path | None = Field(
+        default=None, description="a file of hashes of pictures that are never shown"
+    )
     default_quota: str = Field(
         default="unlimited", description="what a member may draw where the server's admins set nothing"
     )
@@ -69,6 +70,26 @@ class Settings(BaseSettings):
     retention_days: int = Field(
         default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
     )
+    safety_level: Level = Field(
+        default="default",
+        description="the most that may be shown anywhere: strict, default or age-restricted",
+    )
+    safety_policy: Path | None = Field(
+        default=None, description="file with thresholds of your own; the bot's own if not set"
+    )
+    safety_rules: Path | None = Field(
+        default=None, description="file with words of your own to refuse or to allow; none if not set"
+    )
+    safety_retention_days: int = Field(
+        default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"
+    )
+    c2pa_certificate: Path | None = Field(
+        default=None, description="PEM file of the certificates that pictures are signed with"
+    )
+    c2pa_private_key: Path | None = Field(
+        default=None, description="PEM file of the private key of the first certificate"
+    )
+    c2pa_tsa_url: str = Field(default="", description="timestamp authority (RFC 3161) for signatures")
     shards: str = Field(
         default="", description="this process's shards and the number of all, such as 0,1/4; empty for all"
     )
@@ -99,6 +120,13 @@ class Settings(BaseSettings):
     def _rate(cls, value: str) -> str:
         return str(Rate.parse(value))
 
+    @field_validator("c2pa_tsa_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("it has to begin with http:// or https://")
+        return value
+
     @property
     def host_rules(self) -> HostRules:
         """The limits that no server can loosen, and the default where it sets none."""
@@ -119,6 +147,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Where installed models are."""
         return self.data_dir / "models"
+
+    @property
+    def user_key_file(self) -> Path:
+        """The key by which the record of safety decisions knows users."""
+        return self.data_dir / "user.key"
 
     @property
     def pictures_dir(self) -> Path:

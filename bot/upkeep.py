@@ -18,8 +18,10 @@ from sqlalchemy import CursorResult, Delete, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import JobRow, RefusalRow
+from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
-from bot.jobs import ENDED, IllegalTransition, JobStore, utc_now
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import ENDED, utc_now
 from bot.ledger import expire_grants
 from bot.pictures import PictureStore
 from bot.reconcile import find_discrepancies, mend
@@ -108,12 +110,15 @@ class Upkeep:
         await self._database.write(take)
 
     async def forget(self) -> None:
-        """Delete jobs, with their prompts, and refusals that are older than the host keeps them."""
+        """Delete jobs, with their prompts, refusals and decisions that are older than the host keeps them."""
         before = self._clock() - self._retention
         old_jobs = select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.created_at < before).limit(CHUNK)
         old_refusals = select(RefusalRow.id).where(RefusalRow.created_at < before).limit(CHUNK)
         await self._delete_all(delete(JobRow).where(JobRow.id.in_(old_jobs)))
         await self._delete_all(delete(RefusalRow).where(RefusalRow.id.in_(old_refusals)))
+        decision = SafetyDecisionRow
+        old_decisions = select(decision.id).where(decision.kept_until < self._clock()).limit(CHUNK)
+        await self._delete_all(delete(decision).where(decision.id.in_(old_decisions)))
 
     async def _delete_all(self, statement: Delete) -> None:
         deleted = CHUNK

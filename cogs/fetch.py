@@ -9,10 +9,15 @@ from typing import Any, Self
 import discord
 
 from bot.client import TrinArtBot
+from bot.content_credentials import SigningFailed
+from bot.database.failures import RecordsUnavailable
+from bot.errors import NotSigned
 from bot.i18n import translator
 from bot.pictures import pack_uploads
+from bot.reply import Undeliverable
 from cogs.answers import told
-from cogs.render import files, settings_embed
+from cogs.places import look_at
+from cogs.render import files, settings_embed, withheld_text
 from cogs.reply import usable
 
 
@@ -42,12 +47,21 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            result = await bot.service.fetch(self.job_id, interaction.user.id)
-            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(interaction.filesize_limit))
+            delivery = await bot.services.own_jobs.fetch(self.job_id, interaction.user.id)
+            place = await look_at(bot, interaction.guild_id, interaction.channel_id)
+            limit = usable(interaction.filesize_limit)
+            try:
+                release = await delivery.release(place)
+                uploads = await asyncio.to_thread(pack_uploads, release.images, limit, bot.services.signer)
+            except SigningFailed as error:
+                raise NotSigned from error
+            except Undeliverable as error:
+                raise RecordsUnavailable from error
             t = translator(interaction.locale.value)
             await interaction.edit_original_response(
-                embeds=[settings_embed(result, t)],
-                attachments=files(result, uploads, t),
+                content=withheld_text(release, t),
+                embeds=[settings_embed(release, t)],
+                attachments=files(release, uploads, t),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
-            await bot.service.outcomes.settle(result)
+            await bot.service.outcomes.settle(delivery)

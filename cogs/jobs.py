@@ -47,10 +47,15 @@ def jobs_embed(history: History, progress: Mapping[str, JobProgress], t: Transla
     return discord.Embed(title=t("Your pictures"), description=clip(text, MAX_DESCRIPTION), colour=COLOUR)
 
 
+def state_text(job: PastJob, t: Translate) -> str:
+    """How far a job is that nobody tells of, or how it ended."""
+    return t("🚫 withheld") if job.is_withheld else t(STATES[job.state])
+
+
 def _block(
     job: PastJob, t: Translate, *, number: int | None = None, progress: JobProgress | None = None
 ) -> str:
-    state = progress_text(progress, t) if progress is not None else t(STATES[job.state])
+    state = progress_text(progress, t) if progress is not None else state_text(job, t)
     prompt = plain(job.prompt[:PROMPT_LENGTH]) + ("…" if len(job.prompt) > PROMPT_LENGTH else "")
     cost = pictures(job.cost if number is not None else job.paid)
     facts = [t("costs {cost}", cost=cost) if number is not None else t("cost {cost}", cost=cost)]

@@ -19,7 +19,8 @@ from cogs.reply import usable
 KEPT = N_(
     "What is kept, and why: amounts and times of what you drew, without words, for deleting must not give a "
     "new allowance; pictures that admins gave you, limits that they set for you, and blocks; the log of what "
-    "you changed as an admin, with the texts of presets. Messages in Discord stay until deleted there."
+    "you changed as an admin, with the texts of presets; what the safety checks decided, without your "
+    "prompts and your ID. Messages in Discord stay until deleted there."
 )
 
 
@@ -51,7 +52,7 @@ class ForgetButton(
             deleted = await bot.services.privacy.delete(interaction.user.id)
             t = translator(interaction.locale.value)
             text = t(
-                "Deleted: {jobs} requests with their prompts, and notes of {refusals} that a limit refused.",
+                "Deleted: requests with their prompts ({jobs}), notes of refusals by a limit ({refusals}).",
                 jobs=deleted.jobs,
                 refusals=deleted.refusals,
             )

@@ -14,7 +14,8 @@ from bot.errors import pictures, window_text
 from bot.i18n import Translate
 from bot.jobs import Job
 from bot.pictures import Upload
-from bot.reply import GenerationResult, JobProgress
+from bot.reply import JobProgress
+from bot.safety.release import Release, ReleasedImage
 
 BAR_LENGTH = 12
 LEAST_SECONDS_TOLD = 3.0
@@ -93,9 +94,9 @@ def about(seconds: float | None, t: Translate) -> str:
     return t("{minutes} min", minutes=math.ceil(seconds / 60))
 
 
-def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
+def settings_embed(release: Release, t: Translate) -> discord.Embed:
     """Everything that is needed to make the pictures again."""
-    request, card = result.job.request, result.card
+    request, card = release.job.request, release.card
     size = f"{request.width}×{request.height}"
     if card.view_scale > 1:
         size = t("{size}, enlarged ×{scale} for viewing", size=size, scale=card.view_scale)
@@ -104,7 +105,7 @@ def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
         embed.add_field(
             name=t("Negative prompt"), value=clip(plain(request.negative_prompt), MAX_FIELD), inline=False
         )
-    seeds = ", ".join(f"`{image.seed}`" for image in result.images)
+    seeds = ", ".join(f"`{image.seed}`" for image in release.images)
     fields = {
         t("Preset"): plain(request.labels.get("Preset", "")),
         t("Seed"): seeds,
@@ -113,12 +114,12 @@ def settings_embed(result: GenerationResult, t: Translate) -> discord.Embed:
         t("Sampler"): request.sampler,
         t("Size"): size,
         t("Model"): f"{plain(card.name)} `{card.hash}`",
-        t("Time"): t("{seconds} s", seconds=f"{result.seconds:.1f}"),
-        t("Cost"): final_cost(result.job, t),
+        t("Time"): t("{seconds} s", seconds=f"{release.seconds:.1f}"),
+        t("Cost"): final_cost(release.job, t),
     }
     for name, value in fields.items():
         embed.add_field(name=name, value=value or "—", inline=True)
-    return embed.set_footer(text=job_mark(result.job))
+    return embed.set_footer(text=job_mark(release.job))
 
 
 def job_mark(job: Job) -> str:
@@ -126,9 +127,25 @@ def job_mark(job: Job) -> str:
     return f"trinart:{job.id[:12]}"
 
 
-def alt_text(result: GenerationResult, t: Translate) -> str:
+def withheld_text(release: Release, t: Translate) -> str | None:
+    """That there are fewer pictures than were asked for; None if there are not."""
+    if not release.withheld:
+        return None
+    return t(
+        "{count} of {total} pictures may not be shown here and were deleted. They cost nothing.",
+        count=release.withheld,
+        total=release.withheld + len(release.images),
+    )
+
+
+def with_withheld(text: str, release: Release, t: Translate) -> str:
+    """A text, and under it `withheld_text` if there is any."""
+    return "\n".join(filter(None, (text, withheld_text(release, t))))
+
+
+def alt_text(release: Release, t: Translate) -> str:
     """A description for those who do not see the picture."""
-    return clip(t("AI-generated anime picture: {prompt}", prompt=result.job.request.prompt), MAX_ALT_TEXT)
+    return clip(t("AI-generated anime picture: {prompt}", prompt=release.job.request.prompt), MAX_ALT_TEXT)
 
 
 def refusal(text: str, prompt: str, t: Translate) -> tuple[str, discord.File | None]:
@@ -155,9 +172,19 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 2].rstrip("\\") + " …"
 
 
-def files(result: GenerationResult, uploads: Sequence[Upload], t: Translate) -> list[discord.File]:
+def files(release: Release, uploads: Sequence[Upload], t: Translate) -> list[discord.File]:
     """Fresh file objects for one attempt to send."""
     return [
-        discord.File(io.BytesIO(upload.data), upload.file_name, description=alt_text(result, t))
+        discord.File(
+            io.BytesIO(upload.data),
+            upload.file_name,
+            spoiler=upload.is_spoiler,
+            description=alt_text(release, t),
+        )
         for upload in uploads
     ]
+
+
+def preview_files(preview: ReleasedImage | None) -> list[discord.File]:
+    """What a progress message shows of the picture so far."""
+    return [discord.File(io.BytesIO(preview.png), "preview.png")] if preview is not None else []

@@ -7,11 +7,10 @@ job is the same before and after a restart of the bot.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -24,9 +23,22 @@ from bot.errors import MemberError
 from bot.i18n import translator
 from bot.jobs import Job, utc_now
 from bot.pictures import Upload, pack_uploads
-from bot.reply import GenerationResult, JobProgress, Undeliverable
+from bot.reply import Delivery, JobProgress, Undeliverable
+from bot.safety.places import Place
+from bot.safety.release import Release
 from cogs.cancel import CancelView
-from cogs.render import MAX_CONTENT, clip, files, job_mark, progress_text, settings_embed, with_cost
+from cogs.places import look_at
+from cogs.render import (
+    MAX_CONTENT,
+    clip,
+    files,
+    job_mark,
+    preview_files,
+    progress_text,
+    settings_embed,
+    with_cost,
+    with_withheld,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +66,15 @@ def usable(limit: int) -> int:
     return max(limit - FORM_OVERHEAD, limit // 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """What was released for one place, as files of a size that it takes."""
+
+    release: Release
+    limit: int
+    uploads: list[Upload]
+
+
 class DiscordReply:
     """Implements `bot.reply.Reply` for a job that was asked for in Discord."""
 
@@ -73,6 +94,8 @@ class DiscordReply:
         self._progress_ended = asyncio.Event()
         self._editor: asyncio.Task[None] | None = None
         self._progress_removed = False
+        self._parcel: Parcel | None = None
+        """The last one: another attempt with the same pictures need not pack and sign them again."""
 
     # --- progress ---
 
@@ -89,12 +112,11 @@ class DiscordReply:
             self._progress_changed.clear()
             if self._progress_ended.is_set() or self._progress is None:
                 return
-            preview = self._progress.preview
             try:
                 await self._edit_original(
                     content=with_cost(progress_text(self._progress, self._t), self._job, self._t),
                     view=CancelView(self._job.id, self._t),
-                    attachments=[discord.File(io.BytesIO(preview), "preview.png")] if preview else [],
+                    attachments=preview_files(self._progress.preview),
                 )
             except (discord.HTTPException, aiohttp.ClientError, OSError, RuntimeError) as error:
                 log.warning("job %s: progress could not be shown: %s", self._job.id, error)
@@ -125,18 +147,19 @@ class DiscordReply:
         except Exception as problem:  # the job has ended already, and nobody is left to tell
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
-    async def deliver(self, result: GenerationResult) -> None:
+    async def deliver(self, delivery: Delivery) -> None:
         """Upload the pictures, trying again for as long as it makes sense.
 
         Raises:
-            Undeliverable: neither the interaction, the channel nor a direct message takes them.
+            Undeliverable: neither the interaction, the channel nor a direct message takes them, or they
+                could not be signed.
+            PicturesWithheld: they may not be shown.
         """
         await self._stop_progress()
         limit = self._job.origin.attachment_size_limit
         while True:
-            uploads = await asyncio.to_thread(pack_uploads, result.images, usable(limit))
             try:
-                return await self._persist(partial(self._send, result, uploads))
+                return await self._persist(partial(self._send, delivery, limit))
             except discord.HTTPException as error:
                 if error.status != TOO_LARGE or limit < SMALLEST_LIMIT:
                     raise Undeliverable(str(error), permanent=True) from error
@@ -167,15 +190,19 @@ class DiscordReply:
             await asyncio.sleep(2.0**attempt / 2)
         raise Undeliverable(f"no success in {DELIVERY_ATTEMPTS} attempts", permanent=False)
 
-    async def _send(self, result: GenerationResult, uploads: list[Upload]) -> None:
-        embeds = [settings_embed(result, self._t)]
-        if await self._send_to_result_channel(result, uploads, embeds):
+    async def _send(self, delivery: Delivery, limit: int) -> None:
+        if await self._send_to_result_channel(delivery, limit):
             return
+        origin = self._job.origin
+        parcel = await self._pack(delivery, await self._look(origin.channel_id), limit)
         if self._webhook is not None:
             try:
                 # However often it is done: an edit leaves one message with these pictures.
                 await self._edit_original(
-                    content=None, embeds=embeds, attachments=files(result, uploads, self._t), view=None
+                    content=with_withheld("", parcel.release, self._t) or None,
+                    view=None,
+                    embeds=[settings_embed(parcel.release, self._t)],
+                    attachments=files(parcel.release, parcel.uploads, self._t),
                 )
                 return
             except discord.HTTPException as error:
@@ -183,18 +210,34 @@ class DiscordReply:
                     raise
                 # The 15 minutes are over.
                 self._webhook = None
-        await self._send_without_token(result, uploads, embeds)
+        await self._send_without_token(delivery, parcel, limit)
 
-    async def _send_to_result_channel(
-        self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
-    ) -> bool:
+    async def _look(self, channel_id: int | None) -> Place:
+        """A channel of the server where the pictures were asked for, as it is now."""
+        return await look_at(self._bot, self._job.origin.guild_id, channel_id)
+
+    async def _pack(self, delivery: Delivery, place: Place, limit: int) -> Parcel:
+        """What may be shown in a place now, as files that together fit a limit."""
+        release = await delivery.release(place)
+        if self._parcel is None or (self._parcel.release, self._parcel.limit) != (release, limit):
+            uploads = await asyncio.to_thread(
+                pack_uploads, release.images, usable(limit), self._bot.services.signer
+            )
+            self._parcel = Parcel(release=release, limit=limit, uploads=uploads)
+        return self._parcel
+
+    async def _send_to_result_channel(self, delivery: Delivery, limit: int) -> bool:
         """Where the server's admins want pictures; False if there is no such place to write in."""
-        if result.channel_id in (None, self._job.origin.channel_id):
+        if delivery.channel_id in (None, self._job.origin.channel_id):
             return False
-        channel = self._bot.get_partial_messageable(result.channel_id)
+        place = await self._look(delivery.channel_id)
+        if not place.is_known:
+            log.warning("job %s: the result channel cannot be seen", self._job.id)
+            return False
+        channel = self._bot.get_partial_messageable(delivery.channel_id)
         text = self._t("<@{user_id}> your picture is ready.", user_id=self._job.origin.user_id)
         try:
-            await self._send_once(channel, text, result, uploads, embeds)
+            await self._send_once(channel, text, await self._pack(delivery, place, limit))
         except (discord.Forbidden, discord.NotFound) as error:
             log.warning("job %s: not in the result channel: %s", self._job.id, error)
             return False
@@ -203,9 +246,7 @@ class DiscordReply:
             await self._edit_original(content=where, view=None, attachments=[])
         return True
 
-    async def _send_without_token(
-        self, result: GenerationResult, uploads: list[Upload], embeds: list[discord.Embed]
-    ) -> None:
+    async def _send_without_token(self, delivery: Delivery, parcel: Parcel, limit: int) -> None:
         """To the channel, or by direct message where the bot cannot write."""
         origin = self._job.origin
         assert origin.channel_id is not None
@@ -220,10 +261,11 @@ class DiscordReply:
             with suppress(discord.HTTPException):
                 await self._edit_original(content=text, view=None, attachments=[])
         try:
-            await self._send_once(channel, text, result, uploads, embeds)
+            await self._send_once(channel, text, parcel)
         except (discord.Forbidden, discord.NotFound):
             user = await self._bot.fetch_user(origin.user_id)
-            await self._send_once(user.dm_channel or await user.create_dm(), text, result, uploads, embeds)
+            private = user.dm_channel or await user.create_dm()
+            await self._send_once(private, text, await self._pack(delivery, Place(), limit))
 
     async def _was_answered(self, channel: discord.PartialMessageable) -> bool:
         """Whether an earlier attempt, whose success was not recorded, put the pictures into the answer."""
@@ -236,12 +278,7 @@ class DiscordReply:
         return self._is_marked(message)
 
     async def _send_once(
-        self,
-        channel: discord.PartialMessageable | discord.DMChannel,
-        text: str,
-        result: GenerationResult,
-        uploads: list[Upload],
-        embeds: list[discord.Embed],
+        self, channel: discord.PartialMessageable | discord.DMChannel, text: str, parcel: Parcel
     ) -> None:
         """Send a new message, unless an attempt whose success was not heard of has sent it."""
         if self._job.delivery_begun_at is not None:
@@ -252,9 +289,9 @@ class DiscordReply:
                         return
         self._job = replace(self._job, delivery_begun_at=self._job.delivery_begun_at or utc_now())
         await channel.send(
-            text,
-            files=files(result, uploads, self._t),
-            embeds=embeds,
+            with_withheld(text, parcel.release, self._t),
+            files=files(parcel.release, parcel.uploads, self._t),
+            embeds=[settings_embed(parcel.release, self._t)],
             # Discord itself takes a nonce only once within some minutes.
             nonce=self._job.id[:NONCE_LENGTH],
             allowed_mentions=discord.AllowedMentions.none(),

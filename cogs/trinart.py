@@ -19,6 +19,7 @@ from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
 from cogs.asker import asker_of, limits_channel_id, role_ids
 from cogs.cancel import CancelButton
+from cogs.places import place_now
 from cogs.render import refusal
 from cogs.reply import DiscordReply
 
@@ -36,8 +37,9 @@ class TrinArt(commands.Cog):
         self.bot = bot
 
     async def cog_load(self) -> None:
-        """Make old Cancel buttons work."""
+        """Make old Cancel buttons work, and let the service know what Discord says of channels."""
         self.bot.add_dynamic_items(CancelButton)
+        self.bot.service.screening.place_of = partial(place_now, self.bot)
 
     @commands.Cog.listener()
     async def on_commands_synced(self) -> None:

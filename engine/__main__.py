@@ -26,6 +26,10 @@ def main() -> None:
     parser.add_argument("--queue-limit", type=int, default=200)
     parser.add_argument("--step-timeout", type=float, default=120.0)
     parser.add_argument("--worker-module", default="engine.worker")
+    parser.add_argument("--preview-limit", type=float, default=0.0)
+    parser.add_argument("--block-list", type=Path)
+    parser.add_argument("--check-timeout", type=float, default=30.0)
+    parser.add_argument("--checker-module", default="engine.safety")
     args = parser.parse_args()
     configure_logging()
     options = EngineOptions(
@@ -39,6 +43,10 @@ def main() -> None:
         queue_limit=args.queue_limit,
         step_timeout=args.step_timeout,
         worker_module=args.worker_module,
+        preview_limit=args.preview_limit,
+        block_list=args.block_list,
+        check_timeout=args.check_timeout,
+        checker_module=args.checker_module,
     )
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(EngineCore(options).serve(socket.socket(fileno=args.fd)))

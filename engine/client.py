@@ -81,20 +81,23 @@ class EngineClient:
         queue_limit: int = 200,
         step_timeout: float = 120.0,
         worker_module: str = "engine.worker",
+        preview_limit: float = 0.0,
+        block_list: Path | None = None,
+        check_timeout: float = 30.0,
+        checker_module: str = "engine.safety",
     ) -> None:
         self._command = [
             # -P: a file in the current folder that is named like a module of ours must not be run for it.
             *(sys.executable, "-P", "-m", "engine"),
             *("--model", str(model)),
-            *("--devices", devices),
-            *("--dtype", dtype),
-            *("--threads", str(threads)),
-            *("--max-batch-size", str(max_batch_size)),
+            *("--devices", devices, "--dtype", dtype),
+            *("--threads", str(threads), "--max-batch-size", str(max_batch_size)),
             *(["--exact"] if exact else []),
             *(["--compile-cache", str(compile_cache)] if compile_cache is not None else []),
-            *("--queue-limit", str(queue_limit)),
-            *("--step-timeout", str(step_timeout)),
-            *("--worker-module", worker_module),
+            *("--queue-limit", str(queue_limit), "--step-timeout", str(step_timeout)),
+            *("--worker-module", worker_module, "--checker-module", checker_module),
+            *("--preview-limit", str(preview_limit), "--check-timeout", str(check_timeout)),
+            *(["--block-list", str(block_list)] if block_list is not None else []),
         ]
         self.status: EngineStatus = EngineStarting()
         self._card: ModelCard | None = None

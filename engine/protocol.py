@@ -1,4 +1,4 @@
-"""Every message between the three processes, grouped by direction.
+"""Every message between the processes, grouped by direction.
 
 Read by all of them, so nothing here may import torch, discord or the other halves. The fields of a
 `GenerationRequest` carry diffusers' names; what the member types carries the command's own.
@@ -33,8 +33,8 @@ FailureCode = Literal[
     "queue_full",
     "deadline",
 ]
-"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job was
-never accepted, and can be asked for again later."""
+"""`check_failed`: the pictures could not be checked, so there are none. The last two are refusals: the job
+was never accepted, and can be asked for again later."""
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,10 +195,14 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Preview(msgspec.Struct, frozen=True, tag=True):
-    """A rough look at the first image of a running job, at most once a second. Also worker → core."""
+    """A rough look at the first image of a running job, at most once a second. Also worker → core.
+
+    A worker sends it without a `verdict`; none leaves the engine so.
+    """
 
     job_id: str
     png: bytes
+    verdict: Verdict | None = None
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):
@@ -233,6 +237,45 @@ class Assign(msgspec.Struct, frozen=True, tag=True):
     request: GenerationRequest
 
 
+# --- engine core → checker --------------------------------------------------------------------------
+
+
+class Check(msgspec.Struct, frozen=True, tag=True):
+    """Look at this PNG. The next one is sent when this one was answered."""
+
+    check_id: int
+    png: bytes
+
+
+# --- checker → engine core --------------------------------------------------------------------------
+
+
+class CheckerReady(msgspec.Struct, frozen=True, tag=True):
+    """The classifiers are loaded and passed their self-test; `model` is that of the verdicts to come."""
+
+    model: str
+
+
+class CheckerUnavailable(msgspec.Struct, frozen=True, tag=True):
+    """No picture can be checked: `reason` is one sentence for the log. The process exits after saying so."""
+
+    reason: str
+
+
+class Checked(msgspec.Struct, frozen=True, tag=True):
+    """What was found in a picture."""
+
+    check_id: int
+    verdict: Verdict
+
+
+class CheckFailed(msgspec.Struct, frozen=True, tag=True):
+    """A picture could not be checked; `reason` is for the operator's log."""
+
+    check_id: int
+    reason: str
+
+
 # --- worker → engine core ---------------------------------------------------------------------------
 
 
@@ -249,10 +292,27 @@ class WorkerUnavailable(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+# --- `python -m engine.safety --scan` → bot -----------------------------------------------------------
+
+
+class ScannedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of JSON: what was found in a file, or the `error` because of which nothing was.
+
+    Without a `file` the error is of all of them.
+    """
+
+    file: str
+    verdict: Verdict | None = None
+    phash: str = ""
+    error: str = ""
+
+
 BotToEngine = Submit | Cancel | Drain | Ping
 TerminalEvent = Finished | Failed | Cancelled
 JobEvent = Accepted | Queued | Progress | Preview | Finished | Failed | Cancelled
 EngineToBot = EngineReady | EngineUnavailable | Pong | JobEvent
 CoreToWorker = Assign | Cancel | Drain
+CoreToChecker = Check | Drain
+CheckerToCore = CheckerReady | CheckerUnavailable | Checked | CheckFailed
 WorkerJobEvent = Progress | Preview | Finished | Failed | Cancelled
 WorkerToCore = WorkerReady | WorkerUnavailable | WorkerJobEvent

@@ -28,12 +28,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 JOB_STATES = ("queued", "running", "succeeded", "refused", "failed", "cancelled", "delivered")
 ENTRY_KINDS = ("reserve", "settle", "refund", "grant", "expire", "reset")
 QUOTA_SCOPES = ("default", "member", "role", "channel", "server")
+LEVELS = ("strict", "default", "age-restricted")
+PROMPT_DECISIONS = ("allow", "strict")
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    """A constraint: a column of text has one of these values."""
     return CheckConstraint(f"{column} IN ('" + "', '".join(values) + "')", name=column)
 
 
@@ -71,7 +74,9 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("state", JOB_STATES),
+        one_of("state", JOB_STATES),
+        one_of("level", LEVELS),
+        one_of("prompt_decision", PROMPT_DECISIONS),
         Index("ix_jobs_state_created_at", "state", "created_at"),
         Index("ix_jobs_guild_id_created_at", "guild_id", "created_at"),
         Index(
@@ -103,6 +108,11 @@ class JobRow(Base):
     seconds: Mapped[float | None]
     model: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """Name, hash and view scale of the model that drew it."""
+    level: Mapped[str] = mapped_column(String(16))
+    """How much might be shown where it was asked for, then."""
+    prompt_decision: Mapped[str] = mapped_column(String(16))
+    """`strict`: its pictures are held to the strictest threshold wherever they are shown."""
+    prompt_reasons: Mapped[list[str]] = mapped_column(JSON)
 
     interaction_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     interaction_token: Mapped[str | None] = mapped_column(Text)
@@ -133,7 +143,11 @@ class ImageRow(Base):
     height: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     file_name: Mapped[str] = mapped_column(String(128))
-    """Relative to the pictures folder."""
+    """Relative to the pictures folder; empty for a picture that was withheld before it was written."""
+    verdict: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """What the image check found. A picture without is shown to nobody."""
+    is_withheld: Mapped[bool] = mapped_column(default=False)
+    """Decided for good: the file is gone, this row stays."""
 
     job: Mapped[JobRow] = relationship(back_populates="images")
 
@@ -149,7 +163,7 @@ class LedgerEntryRow(Base):
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
-        _one_of("kind", ENTRY_KINDS),
+        one_of("kind", ENTRY_KINDS),
         Index("ix_ledger_entries_member", "user_id", "guild_id", "effective_at", "grant_id", "amount"),
         Index("ix_ledger_entries_user", "user_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_guild", "guild_id", "effective_at", "kind", "amount"),
@@ -240,7 +254,7 @@ class QuotaRow(Base):
     """How much a member, a role, a channel or a server may draw in a window."""
 
     __tablename__ = "quotas"
-    __table_args__ = (_one_of("scope", QUOTA_SCOPES),)
+    __table_args__ = (one_of("scope", QUOTA_SCOPES),)
 
     guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     scope: Mapped[str] = mapped_column(String(16), primary_key=True)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bot.errors import MemberError
 from bot.generation import GenerationService
 from bot.jobs import Job
-from bot.reply import GenerationResult, JobProgress, Reply
+from bot.reply import Delivery, JobProgress, Reply
 
 
 @contextmanager
@@ -46,9 +46,9 @@ class _ReplyWithBar:
         self._show(f"waiting at place {progress.position}" if waiting else "drawing", step=progress.step)
         self._reply.show_progress(progress)
 
-    async def deliver(self, result: GenerationResult) -> None:
+    async def deliver(self, delivery: Delivery) -> None:
         self._show("answering", step=self._steps)
-        await self._reply.deliver(result)
+        await self._reply.deliver(delivery)
         self._show("answered", step=self._steps)
 
     async def fail(self, error: MemberError) -> None:

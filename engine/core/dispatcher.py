@@ -4,8 +4,9 @@ Runs in the engine process and is plain calculation: messages go out through `se
 and the time comes from `clock`, so that a test can drive it through anything
 (tests/unit/test_core_machine.py).
 
-The invariant: a job that was accepted is in `_jobs`, and either waits in `_queue` or is on one of `_loads`.
-It leaves all of them in `_end`, which sends its one terminal event. Nothing else removes a job.
+The invariant: a job that was accepted is in `_jobs`, and either waits in `_queue`, or is on one of `_loads`,
+or its pictures are in `checks`. It leaves all of them in `_end`, which sends its one terminal event. Nothing
+else removes a job.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, KeysView, Sequence
 
+from engine.core.checks import CheckerHandle, Checks
 from engine.core.fair_queue import FairQueue
-from engine.core.jobs import Job, problem_of
+from engine.core.jobs import Job, eta_differs, problem_of
 from engine.core.load import WorkerHandle, WorkerLoad
 from engine.protocol import (
     Accepted,
@@ -25,6 +27,8 @@ from engine.protocol import (
     EngineUnavailable,
     Failed,
     FailureCode,
+    Finished,
+    Preview,
     Progress,
     Queued,
     Submit,
@@ -39,15 +43,18 @@ MAX_LOST_WORKERS = 2
 """A job that was on this many workers when they died is taken for the cause, and fails. It was alone on the
 last of them."""
 
-ETA_CHANGE = 0.2
-"""A waiting job is told anew how long it takes when that has changed by this share."""
-
 
 class Dispatcher:
     """All jobs of one engine."""
 
     def __init__(
-        self, send: Callable[[EngineToBot], None], clock: Callable[[], float], *, queue_limit: int
+        self,
+        send: Callable[[EngineToBot], None],
+        clock: Callable[[], float],
+        checker: CheckerHandle,
+        *,
+        queue_limit: int,
+        preview_limit: float,
     ) -> None:
         self._send = send
         self._clock = clock
@@ -56,6 +63,7 @@ class Dispatcher:
         self._queue = FairQueue()
         self._loads: dict[WorkerHandle, WorkerLoad] = {}
         self._worker_of: dict[str, WorkerLoad] = {}
+        self.checks = Checks(checker, self._checked, self._preview_passed, preview_limit=preview_limit)
         self._unavailable_reason = ""
         self._draining = False
 
@@ -105,9 +113,9 @@ class Dispatcher:
         return None
 
     def cancel(self, job_id: str) -> None:
-        """End a job that waits; ask the worker of one that does not. One that has ended is ended."""
+        """End a job that waits; ask the worker of one that does not. For one that is drawn it is too late."""
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or job_id in self.checks:
             return
         load = self._worker_of.get(job_id)
         if load is None:
@@ -122,12 +130,13 @@ class Dispatcher:
         self._draining = True
 
     def become_unavailable(self, reason: str) -> None:
-        """No worker can draw, and none will: all jobs fail, also those to come."""
+        """No worker can draw, and none will: all jobs fail that are not drawn yet, also those to come."""
         log.error("the engine cannot draw: %s", reason)
         self._unavailable_reason = reason
         self._send(EngineUnavailable(reason))
         for job in list(self._jobs.values()):
-            self._fail(job, "model_unavailable", reason)
+            if job.job_id not in self.checks:
+                self._fail(job, "model_unavailable", reason)
 
     # --- what the workers say ---
 
@@ -143,13 +152,22 @@ class Dispatcher:
         job = load.jobs.get(event.job_id) if load is not None else None
         if load is None or job is None:
             log.error("worker %s spoke of a job that is not its own: %s", worker.device, type(event).__name__)
-        elif isinstance(event, TerminalEvent):
-            self._end(job, event)
-            self._place(self._clock())
+        elif isinstance(event, Preview):
+            self.checks.add_preview(event)
         elif isinstance(event, Progress):
             self._progress(load, job, event)
         else:
-            self._send(event)
+            if isinstance(event, Finished) and event.images:
+                self._drawn(load, job, event)
+            else:
+                self._end(job, event)
+            self._place(self._clock())
+
+    def _drawn(self, load: WorkerLoad, job: Job, event: Finished) -> None:
+        """The worker is free for others while the pictures are looked at."""
+        del self._worker_of[job.job_id]
+        load.remove(job)
+        self.checks.add(event)
 
     def _progress(self, load: WorkerLoad, job: Job, event: Progress) -> None:
         now = self._clock()
@@ -178,6 +196,16 @@ class Dispatcher:
                 self._queue.put_back(job)
         self._place(self._clock())
 
+    # --- what the check says ---
+
+    def _checked(self, event: Finished | Failed) -> None:
+        self._end(self._jobs[event.job_id], event)
+        self._place(self._clock())
+
+    def _preview_passed(self, preview: Preview) -> None:
+        if preview.job_id in self._worker_of:
+            self._send(preview)
+
     # --- endings: here and nowhere else ---
 
     def _end(self, job: Job, event: TerminalEvent) -> None:
@@ -186,6 +214,8 @@ class Dispatcher:
         load = self._worker_of.pop(job.job_id, None)
         if load is not None:
             load.remove(job)
+        elif job.job_id in self.checks:
+            self.checks.forget(job.job_id)
         else:
             self._queue.remove(job)
         self._send(event)
@@ -201,7 +231,9 @@ class Dispatcher:
         A job for which no worker has room keeps one for itself: nothing else joins that worker, which so
         becomes empty enough. Jobs behind it go to the other workers meanwhile.
         """
-        loads = [load for load in self._loads.values() if load.is_ready and not self._draining]
+        if self._draining or self.checks.is_full:
+            return
+        loads = [load for load in self._loads.values() if load.is_ready]
         # Jobs with which a worker died have one worker each, but never all of them together: those whose
         # worker lives should not notice.
         for_suspects = max(1, len(loads) // 2) - sum(load.has_suspect for load in loads)
@@ -257,16 +289,10 @@ class Dispatcher:
         for position, job in enumerate(self._queue.order(), start=1):
             work += job.cost
             eta = work / speed if speed else None
-            if position != job.announced[0] or _differs(eta, job.announced[1]):
+            if position != job.announced[0] or eta_differs(eta, job.announced[1]):
                 job.announced = position, eta
                 self._send(Queued(job.job_id, position, eta))
 
 
 def _least_to_do(load: WorkerLoad) -> float:
     return load.outstanding
-
-
-def _differs(eta: float | None, told: float | None) -> bool:
-    if eta is None or told is None:
-        return eta is not told
-    return abs(eta - told) > max(1.0, ETA_CHANGE * told)

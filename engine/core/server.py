@@ -1,4 +1,4 @@
-"""The engine process: its socket to the bot, its workers, and the `Dispatcher` between them.
+"""The engine process: its socket to the bot, its workers, its checker, and the `Dispatcher` between them.
 
 Step 6 of a request's life. When the bot's end of the socket closes, the engine ends.
 """
@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.core.checker import Checker
 from engine.core.devices import DeviceError, default_threads, find_devices
 from engine.core.dispatcher import Dispatcher
 from engine.core.pool import Worker
@@ -20,6 +21,9 @@ from engine.models import ModelError, read_model
 from engine.protocol import (
     BotToEngine,
     Cancel,
+    Checked,
+    CheckerReady,
+    CheckFailed,
     Drain,
     EngineReady,
     EngineToBot,
@@ -54,15 +58,26 @@ class EngineOptions:
     step_timeout: float = 120.0
     """Seconds without a word from a worker with jobs, after which it is taken to hang."""
     worker_module: str = "engine.worker"
+    preview_limit: float
+    """Previews that score higher are seen by nobody."""
+    block_list: Path | None = None
+    """Hashes of pictures that are never shown; the form is told in `engine.safety.block_list`."""
+    check_timeout: float = 30.0
+    """Seconds without an answer about one picture, after which the checker is taken to hang."""
+    checker_module: str = "engine.safety"
 
 
 class EngineCore:
-    """One engine process. Implements `engine.core.pool.PoolListener`."""
+    """One engine process. Implements `PoolListener` and `CheckerListener` of its two kinds of children."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
         self._workers: list[Worker] = []
         self._running: list[asyncio.Task[None]] = []
+        self._checker = Checker(self._checker_command(), check_timeout=options.check_timeout)
+        self._checking: asyncio.Task[None] | None = None
+        self._has_passed_self_test = False
+        self._nothing_to_check = asyncio.Event()
         self._position_timer: asyncio.TimerHandle | None = None
         self._card: ModelCard | None = None
         self._told: EngineReady | None = None
@@ -74,7 +89,13 @@ class EngineCore:
         """Work until the bot drains the engine or closes the connection."""
         self._channel = await Channel.open(sock, BotToEngine)
         clock = asyncio.get_running_loop().time
-        self._dispatcher = Dispatcher(self._channel.send, clock, queue_limit=self._options.queue_limit)
+        self._dispatcher = Dispatcher(
+            self._channel.send,
+            clock,
+            self._checker,
+            queue_limit=self._options.queue_limit,
+            preview_limit=self._options.preview_limit,
+        )
         serving = asyncio.current_task()
         assert serving is not None
         # From a bot that will not wait for a worker that hangs.
@@ -89,13 +110,16 @@ class EngineCore:
             for worker in self._workers:
                 worker.drain()  # or it would be started again
                 worker.kill()
-            if self._running:
-                await asyncio.wait(self._running, timeout=2)
+            self._checker.drain()
+            self._checker.kill()
+            if ending := [*self._running, *([self._checking] if self._checking else [])]:
+                await asyncio.wait(ending, timeout=2)
             await self._channel.close()
 
     async def _start_workers(self) -> None:
         try:
             read_model(self._options.model)
+            self._checking = asyncio.create_task(self._checker.run(self))
             devices = await find_devices(self._options.devices)
         except (ModelError, DeviceError) as error:
             self._dispatcher.become_unavailable(str(error))
@@ -117,6 +141,12 @@ class EngineCore:
             *("--max-batch-size", str(self._options.max_batch_size)),
             *(["--exact"] if self._options.exact else []),
             *(["--compile-cache", str(cache)] if (cache := self._options.compile_cache) else []),
+        ]
+
+    def _checker_command(self) -> list[str]:
+        return [
+            *(sys.executable, "-P", "-m", self._options.checker_module),
+            *(["--block-list", str(path)] if (path := self._options.block_list) else []),
         ]
 
     async def _receive(self) -> None:
@@ -145,6 +175,12 @@ class EngineCore:
             worker.drain()
         if self._running:
             await asyncio.wait(self._running)
+        if len(self._dispatcher.checks):
+            self._nothing_to_check.clear()
+            await self._nothing_to_check.wait()
+        self._checker.drain()
+        if self._checking is not None:
+            await self._checking
         await self._channel.flush()
 
     def _announce_soon(self) -> None:
@@ -162,7 +198,7 @@ class EngineCore:
         devices = [worker.device for worker in self._workers if worker.is_ready]
         starting = [worker.device for worker in self._workers if worker.is_starting]
         given_up = {each.device: each.unavailable_reason for each in self._workers if each.unavailable_reason}
-        if self._card is None or not (devices or starting):
+        if self._card is None or not (devices or starting) or not self._has_passed_self_test:
             return  # nobody could draw yet, or nobody ever will, which is for `become_unavailable` to tell
         ready = EngineReady(self._card, devices, starting, given_up)
         if ready != self._told:
@@ -198,3 +234,35 @@ class EngineCore:
             self._tell_devices()
         else:
             self._dispatcher.become_unavailable(worker.unavailable_reason)
+
+    # --- what the checker says (CheckerListener) ---
+
+    def checker_ready(self, ready: CheckerReady) -> None:
+        """The image check works: what is drawn can leave."""
+        log.info("the image check is ready: %s", ready.model)
+        self._has_passed_self_test = True
+        self._tell_devices()
+        self._dispatcher.checks.checker_ready(ready.model)
+
+    def checker_answered(self, answer: Checked | CheckFailed) -> None:
+        """A picture has been looked at."""
+        self._dispatcher.checks.answered(answer)
+        self._after_checks()
+
+    def checker_lost(self) -> None:
+        """The checker process has ended."""
+        self._dispatcher.checks.checker_lost()
+        self._after_checks()
+
+    def checker_unavailable(self, reason: str) -> None:
+        """No picture will ever be checked, so none is drawn."""
+        self._dispatcher.checks.give_up(reason)
+        self._dispatcher.become_unavailable(reason)
+        for worker in self._workers:
+            worker.drain()
+        self._after_checks()
+
+    def _after_checks(self) -> None:
+        self._announce_soon()
+        if not len(self._dispatcher.checks):
+            self._nothing_to_check.set()

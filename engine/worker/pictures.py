@@ -1,4 +1,7 @@
-"""From pixels to PNG files that say how they were made. Runs on the worker's encoder threads."""
+"""From pixels to PNG files that say how they were made, and that a machine did.
+
+Runs on the worker's encoder threads.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from engine.protocol import GenerationRequest, Image, ModelCard
+from engine.provenance import XMP_KEYWORD, png_texts, xmp_packet
 from engine.worker.interfaces import Pixels
 
 PREVIEW_SCALE = 8
@@ -24,7 +28,7 @@ def encode_picture(pixels: Pixels, request: GenerationRequest, index: int, card:
     if card.view_scale > 1:
         size = (image.width * card.view_scale, image.height * card.view_scale)
         image = image.resize(size, PillowImage.Resampling.BICUBIC)
-    info = PngInfo()
+    info = _machine_made()
     info.add_text("parameters", parameters_text(request, index, card))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info, compress_level=6)
@@ -36,8 +40,16 @@ def encode_preview(pixels: Pixels) -> bytes:
     image = PillowImage.fromarray(pixels)
     size = (image.width * PREVIEW_SCALE, image.height * PREVIEW_SCALE)
     buffer = io.BytesIO()
-    image.resize(size, PillowImage.Resampling.BICUBIC).save(buffer, "PNG")
+    image.resize(size, PillowImage.Resampling.BICUBIC).save(buffer, "PNG", pnginfo=_machine_made())
     return buffer.getvalue()
+
+
+def _machine_made() -> PngInfo:
+    info = PngInfo()
+    info.add_itxt(XMP_KEYWORD, xmp_packet())
+    for keyword, text in png_texts().items():
+        info.add_text(keyword, text)
+    return info
 
 
 def parameters_text(request: GenerationRequest, index: int, card: ModelCard) -> str:

@@ -37,6 +37,7 @@ from engine.models import CARD_NAME, DEMO_FOLDER
 from engine.protocol import GenerationRequest, ModelCard
 
 PLAIN_WORKER = "tests.fixtures.plain_worker"
+PLAIN_CHECKER = "tests.fixtures.plain_checker"
 STEPPING_WORKER = "tests.integration.simcord_stepping_worker"
 STUCK_WORKER = "tests.integration.simcord_stuck_worker"
 
@@ -126,6 +127,7 @@ async def open_world(
     *,
     model: Path | str | None = None,
     worker_module: str = PLAIN_WORKER,
+    checker_module: str = PLAIN_CHECKER,
     wait_for_engine: bool = True,
     after: World | None = None,
     **changes: Any,
@@ -139,7 +141,7 @@ async def open_world(
     settings = settings_for(data_dir, model=make_model(data_dir / "studio") if model is None else model)
     settings = settings.model_copy(update=changes)
     async with (
-        open_services(settings, worker_module=worker_module) as services,
+        open_services(settings, worker_module=worker_module, checker_module=checker_module) as services,
         Database.connect(settings.resolved_database_url, upgrade=False) as database,
     ):
         service = services.generation

@@ -25,6 +25,7 @@ from engine.protocol import (
 )
 from tests.fixtures.engine import (
     PATIENCE,
+    PLAIN_CHECKER,
     PLAIN_WORKER,
     REAL_WORKER,
     Engine,
@@ -312,7 +313,7 @@ async def test_engine_and_workers_end_when_the_bot_is_killed(tmp_path: Path) -> 
     async with asyncio.timeout(PATIENCE):
         assert await bot.stdout.readline() == b"drawing\n"
     family = psutil.Process(bot.pid).children(recursive=True)
-    assert len(family) == 3, "an engine and two workers"
+    assert len(family) == 4, "an engine, two workers and a checker"
     bot.kill()
     await bot.wait()
     await gone(family)
@@ -333,7 +334,7 @@ async def test_closing_while_loading_leaves_nothing_behind(tmp_path: Path, worke
         engine = Engine(client, gate)
         await client.start()
         await eventually(lambda: client.pid is not None and len(engine.workers()) == 2)
-        family = [engine.process, *engine.workers()]
+        family = engine.family()
         await client.close()
         await gone(family)
 
@@ -342,7 +343,9 @@ async def test_closing_while_loading_leaves_nothing_behind(tmp_path: Path, worke
 async def test_closing_at_once_leaves_nothing_behind(tmp_path: Path, moments: int) -> None:
     before = set(psutil.Process().children(recursive=True))
     with worker_environment(tmp_path):
-        client = EngineClient(DEMO_FOLDER, devices="cpu", worker_module=PLAIN_WORKER)
+        client = EngineClient(
+            DEMO_FOLDER, devices="cpu", worker_module=PLAIN_WORKER, checker_module=PLAIN_CHECKER
+        )
         await client.start()
         for _ in range(moments):
             await asyncio.sleep(0)
@@ -357,7 +360,7 @@ async def test_closing_in_mid_job_leaves_nothing_behind(tmp_path: Path) -> None:
         jobs = engine.submit_all(["a slow cat"] * 2)
         for job in jobs:
             await job.seen(Progress)
-        family = [engine.process, *engine.workers()]
+        family = engine.family()
         await engine.client.close(grace=0.1)
         await gone(family)
 
@@ -365,7 +368,7 @@ async def test_closing_in_mid_job_leaves_nothing_behind(tmp_path: Path) -> None:
 async def test_closing_with_a_worker_that_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running_engine(tmp_path) as engine:
         await engine.submit("a slow cat").seen(Progress)
-        family = [engine.process, *engine.workers()]
+        family = engine.family()
         engine.workers()[0].send_signal(signal.SIGSTOP)
         await engine.client.close(grace=0.1)
         try:

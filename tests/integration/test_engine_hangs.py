@@ -66,7 +66,7 @@ async def test_an_engine_that_is_slow_to_start_is_not_replaced(
 
 async def test_closing_with_an_engine_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     async with running_engine(tmp_path) as engine:
-        family = [engine.process, *engine.workers()]
+        family = engine.family()
         engine.process.suspend()
         await engine.client.close(grace=0.1)
         await gone(family)

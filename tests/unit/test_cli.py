@@ -48,6 +48,11 @@ def test_generate_writes_a_picture_that_says_how_it_was_made(tmp_path: Path) -> 
 
 
 NO_ENGINE = {"TRINART_DEVICES": "gpu"}
+UNREADABLE_CERTIFICATE = {
+    "DISCORD_TOKEN": "not asked for",
+    "TRINART_C2PA_CERTIFICATE": "chain.pem",
+    "TRINART_C2PA_PRIVATE_KEY": "key.pem",
+}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +67,8 @@ NO_ENGINE = {"TRINART_DEVICES": "gpu"}
         (["generate", "x", "-o", "."], NO_ENGINE, "is a folder"),
         (["generate", "x"], NO_ENGINE, "TRINART_DEVICES is 'gpu'"),
         (["generate", "x"], {"TRINART_MODEL": "./nowhere"}, "There is no model folder at"),
+        (["generate", "x"], {"TRINART_C2PA_PRIVATE_KEY": "key.pem"}, "TRINART_C2PA_CERTIFICATE"),
+        (["run"], UNREADABLE_CERTIFICATE, "TRINART_C2PA_CERTIFICATE: chain.pem cannot be read"),
         (["db", "upgrade"], {"TRINART_DATABASE_URL": "nonsense"}, "TRINART_DATABASE_URL"),
         (["db", "upgrade"], {"TRINART_DATABASE_URL": "sqlite:///x"}, "sqlite+aiosqlite:///"),
         (["db", "downgrade", "base"], {}, "There is no database at data/trinart.db yet"),

@@ -1,7 +1,8 @@
 """The core's rules driven through anything that may happen: joins, leaves, cancels, deaths, timeouts.
 
-Workers are simulated; no process is started. What is checked after each step: exactly one terminal event for
-each accepted job, none before `Accepted`, each job in one place, sums that match, and no row left behind.
+Workers and checker are simulated; no process is started. What is checked after each step: exactly one
+terminal event for each accepted job, none before `Accepted`, no picture without its own verdict, each job in
+one place, sums that match, and no row left behind.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ from engine.protocol import (
     WorkerReady,
 )
 from tests.fixtures.engine import make_request
+from tests.fixtures.fake_checker import FakeChecker, drawn
 
 CARD = ModelCard(name="none", sizes={"square": (64, 64)})
 QUEUE_LIMIT = 6
 MAX_BATCH_SIZE = 4
+PREVIEW_LIMIT = 0.5
 WORKERS = 3
 
 
@@ -98,7 +101,16 @@ class CoreMachine(RuleBasedStateMachine):
         self.names = 0
         self.checked = 0
         self.draining = False
-        self.core = Dispatcher(self.sent.append, lambda: self.now, queue_limit=QUEUE_LIMIT)
+        self.checker = FakeChecker()
+        self.drawn: set[str] = set()
+        self.checker_deaths: Counter[str] = Counter()
+        self.core = Dispatcher(
+            self.sent.append,
+            lambda: self.now,
+            self.checker,
+            queue_limit=QUEUE_LIMIT,
+            preview_limit=PREVIEW_LIMIT,
+        )
         self.workers = [FakeWorker(number) for number in range(WORKERS)]
         self.unavailable = False
 
@@ -120,6 +132,11 @@ class CoreMachine(RuleBasedStateMachine):
     def end(self, worker: FakeWorker, event: TerminalEvent) -> None:
         worker.forget(event.job_id)
         self.core.worker_event(worker, event)
+
+    def finish_drawing(self, worker: FakeWorker, name: str) -> None:
+        images = worker.assigned[name].request.num_images_per_prompt
+        self.drawn.add(name)
+        self.end(worker, drawn(name, images))
 
     # --- what the bot does ---
 
@@ -182,14 +199,14 @@ class CoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def preview(self, data: st.DataObject) -> None:
         worker, name = self.pick(data)
-        self.core.worker_event(worker, Preview(name, b""))
+        self.core.worker_event(worker, Preview(name, f"{name}/preview".encode()))
 
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
     def finish(self, data: st.DataObject) -> None:
         """Also a job that was cancelled: it was too late."""
         worker, name = self.pick(data)
-        self.end(worker, Finished(name, [], 1.0))
+        self.finish_drawing(worker, name)
 
     @precondition(lambda self: self.busy())
     @rule(data=st.data())
@@ -210,7 +227,7 @@ class CoreMachine(RuleBasedStateMachine):
         strange = [name for name in self.accepted if name not in worker.assigned]
         name = data.draw(st.sampled_from([*strange, "nobody's job"]))
         before = len(self.sent)
-        self.core.worker_event(worker, Finished(name, [], 1.0))
+        self.core.worker_event(worker, drawn(name))
         assert len(self.sent) == before
 
     @precondition(lambda self: self.up())
@@ -238,6 +255,48 @@ class CoreMachine(RuleBasedStateMachine):
     def give_up(self) -> None:
         self.unavailable = True
         self.core.become_unavailable("nothing works")
+
+    # --- what the checker does ---
+
+    @precondition(lambda self: not self.checker.is_ready)
+    @rule()
+    def checker_becomes_ready(self) -> None:
+        self.checker.become_ready(self.core.checks)
+
+    @precondition(lambda self: self.checker.has)
+    @rule(score=st.sampled_from([0.0, 0.4, 0.6, 1.0, math.nan, -0.1, 1.1]))
+    def checker_says(self, score: float) -> None:
+        before, picture = len(self.sent), self.checker.picture
+        self.checker.say(self.core.checks, score)
+        name = picture.partition("/")[0]
+        if not 0 <= score <= 1:
+            assert not any(isinstance(each, (Finished, Preview)) for each in self.sent[before:])
+            assert picture.endswith("preview") or name not in self.core.checks
+        if score > PREVIEW_LIMIT:
+            assert not any(isinstance(each, Preview) for each in self.sent[before:])
+
+    @precondition(lambda self: self.checker.has)
+    @rule()
+    def checker_fails(self) -> None:
+        before = len(self.sent)
+        self.checker.fail(self.core.checks)
+        assert not any(isinstance(each, (Finished, Preview)) for each in self.sent[before:])
+
+    @precondition(lambda self: self.checker.is_ready)
+    @rule()
+    def checker_dies(self) -> None:
+        name, _, part = self.checker.picture.partition("/")
+        if part != "preview":
+            self.checker_deaths[name] += 1
+        self.checker.die(self.core.checks)
+
+    @precondition(lambda self: not self.checker.is_ready and self.names > 8)
+    @rule()
+    def checker_is_given_up(self) -> None:
+        self.unavailable = True
+        self.core.checks.give_up("no checker")
+        self.core.become_unavailable("no checker")
+        assert not self.core.jobs
 
     # --- time, and the end ---
 
@@ -284,10 +343,15 @@ class CoreMachine(RuleBasedStateMachine):
                     assert self.accepted[name], "ended before it was accepted"
                     self.ended[name] += 1
                     assert self.ended[name] == 1, "ended twice"
+                    if isinstance(event, Finished):
+                        self.each_picture_has_its_own_verdict(event)
                     if isinstance(event, Failed) and event.code == "worker_lost":
                         assert self.deaths[name] == 2
                         assert name in event.detail
                 case Progress(name) | Preview(name) | Queued(name):
+                    if isinstance(event, Preview):
+                        assert event.verdict is not None
+                        assert event.verdict.pdq == event.png.decode() == f"{name}/preview"
                     assert self.accepted[name]
                     assert not self.ended[name], "spoken of after its end"
                     eta = None if isinstance(event, Preview) else event.eta_seconds
@@ -296,10 +360,21 @@ class CoreMachine(RuleBasedStateMachine):
                     pass
         self.checked = len(self.sent)
 
+    def each_picture_has_its_own_verdict(self, event: Finished) -> None:
+        assert event.job_id in self.drawn
+        for number, image in enumerate(event.images):
+            assert image.verdict is not None
+            assert image.verdict.pdq == image.png.decode() == f"{event.job_id}/{number}"
+            assert 0 <= image.verdict.scores["sexual"] <= 1
+        assert self.checker_deaths[event.job_id] < 2
+
     def each_job_is_in_one_place(self) -> None:
         waiting = [job.job_id for job in queue_of(self.core)]
-        drawn = [name for worker in self.workers for name in worker.assigned]
-        assert Counter(waiting + drawn) == Counter(self.alive())
+        on_workers = [name for worker in self.workers for name in worker.assigned]
+        checked = [name for name in self.alive() if name in self.core.checks]
+        assert Counter(waiting + on_workers + checked) == Counter(self.alive())
+        assert len(self.core.checks) == len(checked)
+        assert self.checker.has or not checked or not self.checker.is_ready, "nobody looks"
         assert set(self.core.jobs) == set(self.alive())
         assert all(self.deaths[name] < 2 for name in self.alive()), "on a third worker"
         assert all(name.startswith("job-") for name in waiting)
@@ -335,7 +410,7 @@ class CoreMachine(RuleBasedStateMachine):
         """But for those with which a worker died, who share the half of the workers."""
         idle = [load for load in loads_of(self.core) if load.is_ready and not load.jobs]
         fresh = [job for job in queue_of(self.core) if not job.is_suspect]
-        assert not idle or not fresh or self.draining
+        assert not idle or not fresh or self.draining or self.core.checks.is_full
 
     def teardown(self) -> None:
         """Everything that was accepted comes to an end once nothing goes wrong any more."""
@@ -352,9 +427,13 @@ class CoreMachine(RuleBasedStateMachine):
             if not worker.is_up and not self.unavailable:
                 worker.is_up = True
                 self.core.worker_ready(worker, WorkerReady(CARD, MAX_BATCH_SIZE))
-        for _ in range(self.names):
+        if not self.checker.is_ready:
+            self.checker.become_ready(self.core.checks)
+        while self.busy() or self.checker.has:
             for worker in self.busy():
-                self.end(worker, Finished(next(iter(worker.assigned)), [], 1.0))
+                self.finish_drawing(worker, next(iter(worker.assigned)))
+            if self.checker.has:
+                self.checker.say(self.core.checks)
         self.one_terminal_event_for_each_accepted_job()
 
 

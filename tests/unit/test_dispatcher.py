@@ -21,6 +21,7 @@ from engine.protocol import (
     WorkerReady,
 )
 from tests.fixtures.engine import make_request
+from tests.fixtures.fake_checker import FakeChecker
 
 CARD = ModelCard(name="none", sizes={"square": (64, 64)})
 
@@ -48,7 +49,10 @@ class Desk:
     def __init__(self, workers: int = 1) -> None:
         self.now = 0.0
         self.sent: list[EngineToBot] = []
-        self.core = Dispatcher(self.sent.append, lambda: self.now, queue_limit=10)
+        self.checker = FakeChecker()
+        self.core = Dispatcher(
+            self.sent.append, lambda: self.now, self.checker, queue_limit=10, preview_limit=0.5
+        )
         self.workers = [Note(f"fake:{number}") for number in range(workers)]
         for worker in self.workers:
             self.make_ready(worker)

@@ -118,6 +118,7 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "server_cap": "unlimited",
         "rate": "3/10s",
         "shards": "0,1/4",
+        "c2pa_tsa_url": "http://timestamp.example",
     }
     for variable, (name, field) in VARIABLES.items():
         kinds = (field.annotation, *get_args(field.annotation))

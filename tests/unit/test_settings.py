@@ -54,6 +54,7 @@ def test_a_dotenv_file_in_another_encoding_is_one_sentence(tmp_path: Path) -> No
         ("TRINART_THREADS", "-1"),
         ("TRINART_GUILD_ID", "my server"),
         ("TRINART_LOG_LEVEL", "LOUD"),
+        ("TRINART_C2PA_TSA_URL", "timestamp.example"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

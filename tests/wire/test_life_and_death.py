@@ -43,7 +43,7 @@ async def test_a_missing_token_is_one_sentence_that_says_where_to_get_one(
 
 async def test_an_idle_bot_ends_in_order_and_leaves_nothing(scene: Scene) -> None:
     family = scene.bot.family()
-    assert len(family) == 2
+    assert len(family) == 3
     await stop(scene)
     await wait_gone(family)
     records = scene.bot.records()

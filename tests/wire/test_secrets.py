@@ -45,7 +45,7 @@ async def test_the_engine_and_its_workers_are_told_no_secrets(
         family = [process.environ() for process in bot.family()]
         bot.terminate()
         assert await bot.exit_code() == 0
-    assert len(family) == 2
+    assert len(family) == 3
     for environ in family:
         assert [name for name in SECRETS if name in environ] == []
         assert [name for name, value in environ.items() if server.world.token in value] == []
