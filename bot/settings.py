@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="folder of the database, pictures and models")
     database_url: str = Field(default="", description="SQLAlchemy URL; SQLite in the data dir if empty")
     model: str = Field(default="demo", description="demo, derrida, or a folder in diffusers layout")
+    safety_rules: Path | None = Field(
+        default=None, description="TOML file with the host's own lists of words to block and to allow"
+    )
     devices: str = Field(default="auto", description="auto, cpu, cpu*2, or cuda:0,cuda:1")
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         default="auto", description="numbers the model computes with; auto is float16 on CUDA, else float32"
