@@ -28,7 +28,7 @@ JOB_GRACE_SECONDS = 10.0
 """How long running jobs may go on after the bot was told to stop; the rest waits for the next start."""
 
 PREVIEW_LIMIT = 0.3
-"""Previews that the image check scores higher are shown nowhere: it is not known yet who will see the picture."""
+"""Previews that the image check scores higher are shown nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

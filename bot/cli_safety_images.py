@@ -1,4 +1,4 @@
-"""`trinart safety scan` and `evaluate`. The image check runs in a process of its own: `python -m engine.safety`."""
+"""`trinart safety scan` and `evaluate`. The check runs in a process of its own: `python -m engine.safety`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scan_files(
 
 
 def decide(policy: Policy, verdict: Verdict | None) -> Decision:
-    """`allow`: shown everywhere. `refuse`: withheld wherever not everybody is an adult. `strict`: in between."""
+    """`allow`: shown everywhere. `refuse`: withheld but in age-restricted places. `strict`: in between."""
     shown = [policy.decide(verdict, level) == "show" for level in LEVELS]
     withheld = [policy.decide(verdict, level) == "withhold" for level in ("strict", "default")]
     if all(shown):

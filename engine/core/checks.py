@@ -1,4 +1,4 @@
-"""Pictures on their way out: each waits here until the checker has looked at it. Step 9 of a request's life.
+"""Pictures on their way out: each waits here until the checker has looked at it. Step 8 of a request's life.
 
 Runs in the engine process and is plain calculation, like the `Dispatcher` that owns it. The checker has one
 picture at a time: so it is known with which one it died, and no other job suffers for it.
@@ -69,9 +69,9 @@ class Checks:
     def __init__(
         self,
         checker: CheckerHandle,
-        *,
         ended: Callable[[Finished | Failed], None],
         passed: Callable[[Preview], None],
+        *,
         preview_limit: float,
     ) -> None:
         self._checker = checker
@@ -185,5 +185,7 @@ class Checks:
             return f"the verdict is of the model {verdict.model}, not {self._model}"
         if "sexual" not in verdict.scores:
             return "the verdict has no score"
-        wrong = [name for name, score in verdict.scores.items() if not (math.isfinite(score) and 0 <= score <= 1)]
+        wrong = [
+            name for name, score in verdict.scores.items() if not (math.isfinite(score) and 0 <= score <= 1)
+        ]
         return f"the scores {', '.join(wrong)} are not between 0 and 1" if wrong else ""

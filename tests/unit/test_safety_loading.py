@@ -1,4 +1,4 @@
-"""Files that are made to harm: none is taken for a picture that it is not, none gets past the caps or crashes.
+"""Files that are made to harm: none is taken for what it is not, gets past the caps, or crashes anything.
 
 All of them are made here.
 """
@@ -99,9 +99,9 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "truncated JPEG": lambda: encoded(Image.effect_noise((64, 64), 80), "JPEG")[:-300],
     "truncated WebP": lambda: encoded(Image.effect_noise((64, 64), 80), "WEBP")[:-300],
     "PNG with too little data": lambda: png(64, 64, data=b"\0" * 100),
-    "PNG with a broken checksum": lambda: encoded(red()).replace(b"IHDR", b"IHDR", 1)[:29]
-    + b"\0\0\0\0"
-    + encoded(red())[33:],
+    "PNG with a broken checksum": lambda: (
+        encoded(red()).replace(b"IHDR", b"IHDR", 1)[:29] + b"\0\0\0\0" + encoded(red())[33:]
+    ),
     "animated PNG": lambda: encoded(frames()[0], save_all=True, append_images=frames()[1:]),
     "animated WebP": lambda: encoded(frames()[0], "WEBP", save_all=True, append_images=frames()[1:]),
     "no width": lambda: png(0, 64),
@@ -165,7 +165,9 @@ TAKEN: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
     "EXIF without an end": (lambda: encoded(red(), "JPEG", quality=95, exif=deep_exif()), RED),
     "junk for a colour profile": (lambda: encoded(red(), icc_profile=b"junk" * 999), RED),
     "a colour profile": (
-        lambda: encoded(red(), icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+        lambda: encoded(
+            red(), icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        ),
         RED,
     ),
     "an unknown chunk": (lambda: png(8, 8, chunk(b"evIl", b"x" * 9999)), (0, 0, 0)),

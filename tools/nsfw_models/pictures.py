@@ -32,7 +32,9 @@ def picture(number: int) -> Pixels:
         case 2:
             pixels = pixels + np.where((rows // (2 + knobs[30] % 30) + columns // 16) % 2, 40, 0)[..., None]
         case 3:
-            pixels = pixels + ((rows * rows * 31 + columns * columns * 17 + rows * columns * 7) % 61)[..., None]
+            pixels = (
+                pixels + ((rows * rows * 31 + columns * columns * 17 + rows * columns * 7) % 61)[..., None]
+            )
         case _:
             pass
     return np.clip(pixels, 0, 255).astype(np.uint8)
