@@ -40,7 +40,7 @@ def add_image_commands(app: typer.Typer) -> None:
 
 
 def scan_files(
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
 ) -> None:
     """Check pictures as the bot would; one JSON object a line. Nothing is kept or sent."""
     configure_logging("ERROR")
@@ -64,9 +64,7 @@ def decide(policy: Policy, verdict: Verdict | None) -> Decision:
 
 
 def evaluate(
-    directory: Annotated[
-        Path, typer.Argument(help="A folder with one folder of pictures for each label.", metavar="DIR")
-    ],
+    directory: Annotated[Path, typer.Argument(help="A folder with one folder of pictures for each label.")],
     positive: Annotated[
         list[str], typer.Option(help="A label whose pictures should be found; can be given several times.")
     ],

@@ -94,11 +94,9 @@ class EngineClient:
             *("--threads", str(threads), "--max-batch-size", str(max_batch_size)),
             *(["--exact"] if exact else []),
             *(["--compile-cache", str(compile_cache)] if compile_cache is not None else []),
-            *("--queue-limit", str(queue_limit)),
-            *("--step-timeout", str(step_timeout), "--check-timeout", str(check_timeout)),
+            *("--queue-limit", str(queue_limit), "--step-timeout", str(step_timeout)),
             *("--worker-module", worker_module, "--checker-module", checker_module),
-            # With =: a negative number would be taken for an option.
-            f"--preview-limit={preview_limit}",
+            *("--preview-limit", str(preview_limit), "--check-timeout", str(check_timeout)),
             *(["--block-list", str(block_list)] if block_list is not None else []),
         ]
         self.status: EngineStatus = EngineStarting()

@@ -113,12 +113,12 @@ class Dispatcher:
         return None
 
     def cancel(self, job_id: str) -> None:
-        """End a job that waits; ask the worker of one that does not. One that has ended is ended."""
+        """End a job that waits; ask the worker of one that does not. For one that is drawn it is too late."""
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or job_id in self.checks:
             return
         load = self._worker_of.get(job_id)
-        if load is None:  # it waits for a worker, or for the checker
+        if load is None:
             self._end(job, Cancelled(job_id))
             self._place(self._clock())
         elif not job.cancelled:

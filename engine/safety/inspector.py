@@ -59,7 +59,7 @@ class Inspector:
         Raises:
             CheckError: it could not be checked.
         """
-        scores: dict[str, float] = {}
+        scores: dict[str, float] = {"sexual": 0.0}
         blocked = ""
         for view in views:
             pixels = shrink(view)

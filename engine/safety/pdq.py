@@ -1,8 +1,8 @@
 """PDQ: a hash of how a picture looks, that survives scaling and recompression. Runs in the checker process.
 
-The algorithm of Meta's ThreatExchange, after its reference in C++ (facebook/ThreatExchange on GitHub, pdq/cpp,
-BSD licence) and its description beside it, with matrices instead of loops: all of it but the median is linear.
-The package pdqhash needs a compiler to be installed; the tests hold this to hashes that it made.
+The algorithm of Meta's ThreatExchange, after its reference in C++ (facebook/ThreatExchange on GitHub, folder
+pdq/cpp, BSD licence) and the description beside it, with matrices instead of loops: all of it but the median
+is linear. The package pdqhash needs a compiler to be installed; the tests hold this to hashes that it made.
 """
 
 from __future__ import annotations

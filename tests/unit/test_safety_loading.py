@@ -158,7 +158,7 @@ TAKEN: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
     "16 bits, bright": (lambda: sixteen_bits(0xC8C8), (200, 200, 200)),
     "black and white": (lambda: encoded(Image.new("1", (9, 9), 1)), (255, 255, 255)),
     "CMYK": (lambda: encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG", quality=95), (254, 0, 0)),
-    "palette": (lambda: encoded(red("P")), RED),
+    "palette": (lambda: encoded(red().quantize()), RED),
     "opaque RGBA": (lambda: encoded(red("RGBA")), RED),
     "texts": (with_texts, RED),
     "EXIF that turns it": (exif_turned, RED),
