@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from engine.safety.errors import PictureRefused
-from engine.safety.loading import Caps, load_untrusted
+from engine.safety.loading import SEEN_SIDE, Caps, load_untrusted
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RED = (200, 30, 30)
@@ -191,6 +191,11 @@ def test_a_picture_is_turned_as_its_exif_says() -> None:
     assert picture.size == (10, 40)
 
 
+def test_a_large_picture_is_made_smaller() -> None:
+    (picture,) = load_untrusted(encoded(red(size=(4096, 3072)), "JPEG"))
+    assert picture.size == (SEEN_SIDE, SEEN_SIDE * 3 // 4)
+
+
 def clear_in_the_palette() -> bytes:
     return encoded(red("P"), transparency=red("P").getpixel((0, 0)))
 
@@ -248,4 +253,4 @@ def test_a_damaged_file_is_a_picture_or_is_refused(
     except PictureRefused:
         return
     assert 1 <= len(pictures) <= 2
-    assert all(picture.mode == "RGB" and picture.width * picture.height <= 4096**2 for picture in pictures)
+    assert all(picture.mode == "RGB" and max(picture.size) <= SEEN_SIDE for picture in pictures)

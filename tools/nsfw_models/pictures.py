@@ -1,7 +1,7 @@
 """Abstract pictures that the same numbers always make: what the scores are recorded on.
 
-Ellipses, ramps and patterns, of integers alone so that no version of anything draws them differently. The last
-ones are in skin tones, like the canary: some of them score high.
+Ellipses, ramps and patterns, of integers alone so that no version of anything draws them differently. The
+last ones are in skin tones, like the canary: some of them score high.
 """
 
 from __future__ import annotations
