@@ -23,8 +23,11 @@ ReleaseDecision = Literal["show", "spoiler", "withhold"]
 RELEASE_DECISIONS: tuple[ReleaseDecision, ...] = ("show", "spoiler", "withhold")
 
 ReleaseReason = Literal["no_verdict", "invalid_scores", "blocked_hash", "sexual", "strict_prompt", "prompt"]
-"""Why a picture is not simply shown. `strict_prompt`: the prompt held it to the strictest threshold; `prompt`:
-the prompt itself would be refused where the picture is about to be shown."""
+"""Why a picture is not simply shown.
+
+`strict_prompt`: its prompt holds it to the strictest threshold. `prompt`: the prompt itself would be refused
+where the picture is about to be shown.
+"""
 
 SCORE = "sexual"
 """The score that the thresholds are about."""
