@@ -19,6 +19,8 @@ from bot.host import HostChanges
 from bot.jobs import utc_now
 from bot.presets import PresetBook
 from bot.quotas import HostRules
+from bot.safety.moderation import Moderation
+from bot.safety.strike_book import StrikeBook
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Administration:
         self.members = MemberChanges(desk, host_rules)
         self.reports = Reports(desk, host_rules)
         self.host = HostChanges(desk)
+        self.moderation = Moderation(database, desk)
+        self.strikes = StrikeBook(desk)
         self._database = database
 
     async def language(self, guild_id: int | None) -> str | None:

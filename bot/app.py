@@ -20,6 +20,10 @@ from bot.preset_store import PresetStore
 from bot.presets import PresetBook
 from bot.privacy import Privacy
 from bot.reservations import Reservations
+from bot.safety.appeals import Appeals
+from bot.safety.kept_files import KeptFiles
+from bot.safety.reports import Reports
+from bot.safety.use_terms import UseTerms
 from bot.settings import Settings
 from bot.shards import Shards
 from bot.upkeep import Upkeep
@@ -40,6 +44,9 @@ class Services:
     presets: PresetStore
     privacy: Privacy
     administration: Administration
+    use_terms: UseTerms
+    appeals: Appeals
+    reports: Reports
     shards: Shards
     signer: ContentSigner | None = None
     """Signs each picture before it leaves, where the host has a certificate."""
@@ -58,10 +65,12 @@ async def open_services(
     engine = _make_engine(settings, worker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        reports = Reports(database, KeptFiles(settings.reported_dir))
         upkeep = Upkeep(
             database,
             jobs,
             pictures,
+            also=[reports.expire],
             pictures_dir=settings.pictures_dir,
             retention=timedelta(days=settings.retention_days),
         )
@@ -89,6 +98,9 @@ async def open_services(
                     history=JobHistory(database),
                     presets=presets,
                     privacy=Privacy(database, pictures),
+                    use_terms=UseTerms(database, required=settings.terms == "required"),
+                    appeals=Appeals(database),
+                    reports=reports,
                     shards=shards,
                     signer=signer,
                 )

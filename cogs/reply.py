@@ -27,6 +27,7 @@ from bot.pictures import Upload, pack_uploads
 from bot.reply import GenerationResult, JobProgress, Undeliverable
 from cogs.cancel import CancelView
 from cogs.render import MAX_CONTENT, clip, files, job_mark, progress_text, settings_embed, with_cost
+from cogs.report import report_view
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,10 @@ class DiscordReply:
             try:
                 # However often it is done: an edit leaves one message with these pictures.
                 await self._edit_original(
-                    content=None, embeds=embeds, attachments=files(result, uploads, self._t), view=None
+                    content=None,
+                    embeds=embeds,
+                    attachments=files(result, uploads, self._t),
+                    view=report_view(self._job, self._t),
                 )
                 return
             except discord.HTTPException as error:
@@ -258,6 +262,8 @@ class DiscordReply:
             text,
             files=files(result, uploads, self._t),
             embeds=embeds,
+            # None is what `send` has by itself.
+            view=report_view(self._job, self._t),  # pyright: ignore[reportArgumentType]
             # Discord itself takes a nonce only once within some minutes.
             nonce=self._job.id[:NONCE_LENGTH],
             allowed_mentions=discord.AllowedMentions.none(),

@@ -13,10 +13,12 @@ from discord.app_commands import Choice, locale_str
 from discord.ext import commands
 
 from bot.client import TrinArtBot
-from bot.errors import MemberError
+from bot.errors import MemberError, TermsNotAccepted
 from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
+from cogs.accept import show_terms
+from cogs.appeal import appeal_view
 from cogs.asker import asker_of, limits_channel_id, role_ids
 from cogs.cancel import CancelButton
 from cogs.render import refusal
@@ -105,8 +107,7 @@ class TrinArt(commands.Cog):
             images=images,
             anatomy=anatomy,
         )
-        with self.bot.service.runs.taking():
-            await self._take(interaction, options)
+        await self._go_on(interaction, options)
 
     async def _take(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
         service = self.bot.service
@@ -122,11 +123,24 @@ class TrinArt(commands.Cog):
         except DuplicateInteraction:
             return
         except MemberError as error:
-            locale = interaction.locale.value
-            text, file = refusal(error.text(locale), options.prompt, translator(locale))
-            await self.bot.refuse(interaction, text, file)
+            await self._refuse(interaction, options, error)
             return
         service.start(job, DiscordReply(self.bot, job))
+
+    async def _refuse(
+        self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions, error: MemberError
+    ) -> None:
+        """Say why; who has to accept the terms of use can do so, and the command goes on."""
+        if isinstance(error, TermsNotAccepted) and not interaction.response.is_done():
+            await show_terms(interaction, partial(self._go_on, options=options), prompt=options.prompt)
+            return
+        t = translator(interaction.locale.value)
+        text, file = refusal(error.text(interaction.locale.value), options.prompt, t)
+        await self.bot.refuse(interaction, text, file, appeal_view(error.decision_id, t))
+
+    async def _go_on(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
+        with self.bot.service.runs.taking():
+            await self._take(interaction, options)
 
     @trinart.autocomplete("preset")
     async def complete_preset(

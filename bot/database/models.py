@@ -33,7 +33,8 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+def one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    """A constraint: a column of text has one of these values."""
     return CheckConstraint(f"{column} IN ('" + "', '".join(values) + "')", name=column)
 
 
@@ -71,7 +72,7 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("state", JOB_STATES),
+        one_of("state", JOB_STATES),
         Index("ix_jobs_state_created_at", "state", "created_at"),
         Index("ix_jobs_guild_id_created_at", "guild_id", "created_at"),
         Index(
@@ -149,7 +150,7 @@ class LedgerEntryRow(Base):
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
-        _one_of("kind", ENTRY_KINDS),
+        one_of("kind", ENTRY_KINDS),
         Index("ix_ledger_entries_member", "user_id", "guild_id", "effective_at", "grant_id", "amount"),
         Index("ix_ledger_entries_user", "user_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_guild", "guild_id", "effective_at", "kind", "amount"),
@@ -233,6 +234,10 @@ class GuildSettingsRow(Base):
     rate_count: Mapped[int | None]
     rate_seconds: Mapped[int | None]
     concurrent_jobs: Mapped[int | None]
+    moderation_channel_id: Mapped[int | None] = mapped_column(BigInteger)
+    """Where appeals and reports are posted; None: nowhere."""
+    reports_to_hide: Mapped[int | None]
+    """None: the bot's own number."""
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -240,7 +245,7 @@ class QuotaRow(Base):
     """How much a member, a role, a channel or a server may draw in a window."""
 
     __tablename__ = "quotas"
-    __table_args__ = (_one_of("scope", QUOTA_SCOPES),)
+    __table_args__ = (one_of("scope", QUOTA_SCOPES),)
 
     guild_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     scope: Mapped[str] = mapped_column(String(16), primary_key=True)

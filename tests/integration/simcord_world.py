@@ -184,6 +184,8 @@ def settings_for(data_dir: Path, *, model: Path | str) -> Settings:
         # A test asks as fast as it can; those about the limits set their own.
         rate="1000/s",
         concurrent_jobs=1000,
+        # Those about the terms ask for them.
+        terms="off",
     )
 
 
