@@ -253,8 +253,13 @@ def buttons(message: simcord.ResponseMessage) -> list[str]:
 
 
 def shows_button(result: simcord.InteractionResult) -> bool:
-    """Whether a command's answer has a button now."""
-    return result.response is not None and bool(buttons(result.response))
+    """Whether a command's answer shows progress now, with its Cancel button."""
+    return result.response is not None and _can_cancel(result.response.components)
+
+
+def _can_cancel(components: list[dict[str, Any]]) -> bool:
+    ids = [button["custom_id"] for row in components for button in row["components"]]
+    return any(custom_id.startswith("trinart:cancel:") for custom_id in ids)
 
 
 def embed_fields(message: simcord.ResponseMessage) -> dict[str, str]:
@@ -309,7 +314,9 @@ def sent_messages(env: simcord.Env, since: int = 0) -> list[dict[str, Any]]:
 
 def progress_edits(env: simcord.Env, since: int = 0) -> list[str]:
     """The texts of the edits that showed progress: those with a Cancel button."""
-    return [body["content"] for body in sent_messages(env, since) if body.get("components")]
+    return [
+        body["content"] for body in sent_messages(env, since) if _can_cancel(body.get("components") or [])
+    ]
 
 
 # --- who asks, and from where ---
