@@ -139,7 +139,10 @@ class TrinArtBot(commands.AutoShardedBot):
     ) -> None:
         """An answer that only the member sees; after a public "thinking", which cannot become private,
         the text alone in its place."""
-        if interaction.response.is_done():
+        if _is_private_update(interaction):
+            attachments = [file] if file is not None else []
+            await interaction.edit_original_response(content=text, attachments=attachments, view=view)
+        elif interaction.response.is_done():
             await interaction.edit_original_response(content=text.partition("\n\n")[0])
         else:
             await interaction.response.send_message(
@@ -148,6 +151,16 @@ class TrinArtBot(commands.AutoShardedBot):
                 view=view if view is not None else discord.utils.MISSING,
                 ephemeral=True,
             )
+
+
+def _is_private_update(interaction: discord.Interaction[Any]) -> bool:
+    """Whether the answer so far is a change of a message that only the member sees."""
+    updates = (
+        discord.InteractionResponseType.message_update,
+        discord.InteractionResponseType.deferred_message_update,
+    )
+    private = interaction.message is not None and interaction.message.flags.ephemeral
+    return private and interaction.response.type in updates
 
 
 def _sharding(shards: Shards) -> dict[str, Any]:

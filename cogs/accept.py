@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from typing import Any, Self
 
 import discord
@@ -48,27 +47,20 @@ class AcceptButton(
                 await show_terms(interaction, go_on)
                 return
             await bot.services.use_terms.accept(interaction.user.id)
-            if go_on is None:
-                await interaction.response.edit_message(**self._accepted(interaction))
-                return
-            await go_on(interaction)
-            # The answer to the command has become the answer to the press; what is left is to tidy up.
-            with suppress(discord.HTTPException):
-                assert interaction.message is not None
-                await interaction.followup.edit_message(
-                    interaction.message.id, **self._accepted(interaction, went_on=True)
-                )
+            text = self._accepted(interaction, goes_on=go_on is not None)
+            await interaction.response.edit_message(content=text, embeds=[], view=None)
+            if go_on is not None:
+                await go_on(interaction)
 
-    def _accepted(self, interaction: discord.Interaction[Any], *, went_on: bool = False) -> dict[str, Any]:
+    def _accepted(self, interaction: discord.Interaction[Any], *, goes_on: bool) -> str:
         t = translator(interaction.locale.value)
-        text = t("You have accepted the terms of use.")
-        if not went_on and self._key != NO_COMMAND:
-            text = t("You have accepted the terms of use. Please send your command again.")
-            assert interaction.message is not None
-            # The prompt stays below, to be copied.
-            _, _, quote = interaction.message.content.partition("\n\n")
-            text = f"{text}\n\n{quote}" if quote else text
-        return {"content": text, "embeds": [], "view": None}
+        if goes_on or self._key == NO_COMMAND:
+            return t("You have accepted the terms of use.")
+        text = t("You have accepted the terms of use. Please send your command again.")
+        assert interaction.message is not None
+        # The prompt stays below, to be copied.
+        _, _, quote = interaction.message.content.partition("\n\n")
+        return f"{text}\n\n{quote}" if quote else text
 
 
 async def show_terms(

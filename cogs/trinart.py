@@ -181,14 +181,19 @@ def _choice(name: str, value: str) -> Choice[str]:
 
 
 async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
-    """Show "thinking"; None when Discord waits no longer.
+    """Show "thinking", after an answer that only the member sees as a message of its own; None when Discord
+    waits no longer.
 
     An answer that says "acknowledged already" can mean that our own acknowledgement arrived and its
     confirmation was lost, so it is no reason to stop: a real second delivery of an interaction is told
     apart by its id when the job is recorded.
     """
     message_id: int | None = None
-    for _ in range(DEFER_ATTEMPTS):
+    if interaction.response.is_done():
+        text = translator(interaction.locale.value)("⏳ Starting …")
+        none = discord.AllowedMentions.none()
+        message_id = (await interaction.followup.send(text, wait=True, allowed_mentions=none)).id
+    for _ in range(DEFER_ATTEMPTS if message_id is None else 0):
         try:
             response = await interaction.response.defer(thinking=True)
             message_id = response.message_id if response is not None else None

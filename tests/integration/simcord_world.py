@@ -27,7 +27,7 @@ from simcord.actors import MemberActor
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from bot.app import open_services
+from bot.app import Services, open_services
 from bot.client import TrinArtBot
 from bot.database.models import JobRow
 from bot.database.session import Database
@@ -59,6 +59,7 @@ class World:
     """A running bot in one server with one channel and two members."""
 
     env: simcord.Env
+    services: Services
     service: GenerationService
     settings: Settings
     database: Database
@@ -153,6 +154,7 @@ async def open_world(
             guild = after.guild if after else env.create_guild("TrinArt")
             world = World(
                 env=env,
+                services=services,
                 service=service,
                 settings=settings,
                 database=database,

@@ -125,22 +125,40 @@ async def place(world: World) -> Place:
 
 
 def decided_against(place: Place, user_id: int, at: datetime) -> list[Base]:
-    """A refused prompt that counted, and a reported picture; the other members are moderator 99 and 98."""
-    guild_id, channel_id, decision_id = place.guild.id, place.channel.id, f"{user_id:032x}"
+    """A refused prompt that counted, and a reported picture; moderator 99 had to do with both."""
+    where = {"guild_id": place.guild.id, "channel_id": place.channel.id, "created_at": at, "actor_id": 99}
+    decision_id = f"{user_id:032x}"
     return [
         AppealRow(
-            decision_id=decision_id, state="possible", kind="prompt", guild_id=guild_id, channel_id=channel_id,
-            user_id=user_id, reasons=["sexual"], prompt="?", prompt_hash="", locale="ja", created_at=at,
-            actor_id=99,
+            decision_id=decision_id,
+            state="possible",
+            kind="prompt",
+            user_id=user_id,
+            reasons=["sexual"],
+            prompt="?",
+            prompt_hash="",
+            locale="ja",
+            **where,
         ),
         StrikeRow(
-            guild_id=guild_id, user_id=user_id, weight=1, reason="?", decision_id=decision_id, created_at=at
+            guild_id=place.guild.id,
+            user_id=user_id,
+            weight=1,
+            reason="?",
+            decision_id=decision_id,
+            created_at=at,
         ),
         ReportedPictureRow(
-            message_id=user_id, state="restored", guild_id=guild_id, channel_id=channel_id, job_id="?",
-            author_id=user_id, content="", embeds=[], files=[], created_at=at, actor_id=99,
+            message_id=user_id,
+            state="restored",
+            job_id="?",
+            author_id=user_id,
+            content="",
+            embeds=[],
+            files=[],
+            **where,
         ),
-    ]  # fmt: skip
+    ]
 
 
 async def rows_of(world: World, user_id: int) -> dict[str, int]:

@@ -326,6 +326,30 @@ class PeopleMachine(RuleBasedStateMachine):
         self.changes += bool(live)
         self.strikes = [s for s in self.strikes if (s.guild, s.user) != (guild, user)]
 
+    # --- asking again ---
+
+    @rule(
+        user=st.sampled_from(MEMBERS),
+        number=st.integers(0, 2),
+        guild=st.sampled_from([HERE, HERE, THERE]),
+        reason=st.sampled_from(["sexual", "sexual", "sexual_minor"]),
+    )
+    def ask_again(self, user: int, number: int, guild: int, reason: str) -> None:
+        words = hash_of_texts("x", str(number))
+        overturned = any(
+            known.state == "overturned"
+            and known.noted.kind == "prompt"
+            and known.noted.guild_id == guild
+            and (known.noted.user_id, known.noted.prompt_hash) == (user, words)
+            and known.decided is not None
+            and known.decided > self.now - ALLOWED_FOR
+            for known in self.decisions.values()
+        )
+        allowed = self.run(
+            self.appeals.allows(user_id=user, guild_id=guild, prompt_hash=words, reasons=[reason])
+        )
+        assert allowed == (overturned and reason != "sexual_minor")
+
     # --- what is always so ---
 
     @invariant()
@@ -360,27 +384,9 @@ class PeopleMachine(RuleBasedStateMachine):
             for strike in self.strikes
             if strike.at > self.now - timedelta(days=60)
         }
-        await self.check_allowed()
-
-    async def check_allowed(self) -> None:
-        for user in MEMBERS:
-            for number in range(3):
-                words = hash_of_texts("x", str(number))
-                expected = any(
-                    known.state == "overturned"
-                    and known.noted.kind == "prompt"
-                    and (known.noted.user_id, known.noted.prompt_hash) == (user, words)
-                    and known.decided is not None
-                    and known.decided > self.now - ALLOWED_FOR
-                    for known in self.decisions.values()
-                )
-                asked: dict[str, Any] = {"user_id": user, "prompt_hash": words}
-                assert await self.appeals.allows(**asked, guild_id=HERE, reasons=["sexual"]) == expected
-                assert not await self.appeals.allows(**asked, guild_id=THERE, reasons=["sexual"])
-                assert not await self.appeals.allows(**asked, guild_id=HERE, reasons=["sexual_minor"])
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 15), ("postgresql", 3)])
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 12), ("postgresql", 3)])
 def test_whatever_people_press_the_rules_hold(
     kind: str, examples: int, request: pytest.FixtureRequest
 ) -> None:
