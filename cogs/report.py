@@ -104,7 +104,13 @@ class PictureRulingButton(
                 await interaction.edit_original_response(embed=embed, attachments=[], view=None)
 
     async def _restore(self, interaction: discord.Interaction[Any], bot: TrinArtBot) -> str:
-        restored = await bot.services.reports.restore(moderator_of(interaction), self._message_id)
+        reports = bot.services.reports
+        channel_id = await reports.channel_of(self._message_id)
+        restored = await reports.restore(
+            moderator_of(interaction),
+            self._message_id,
+            is_age_restricted=is_age_restricted(bot, channel_id) is True,
+        )
         shown = restored.shown
         await self._edit(
             interaction,
@@ -113,7 +119,7 @@ class PictureRulingButton(
             embeds=[discord.Embed.from_dict(embed) for embed in shown.embeds],
             attachments=_files(shown.files),
         )
-        await bot.services.reports.forget_files(self._message_id)
+        await reports.forget_files(self._message_id)
         t = await language_of_server(bot, restored.message.guild_id)
         return t("{link}: shown again, by {moderator}", **self._facts(interaction, restored.message))
 
@@ -170,7 +176,8 @@ async def _hide(interaction: discord.Interaction[Any], message: PictureMessage, 
     bot: TrinArtBot = interaction.client
     assert interaction.message is not None
     t = await language_of_server(bot, message.guild_id)
-    shown = await _read(interaction.message)
+    restricted = is_age_restricted(bot, message.channel_id) is True
+    shown = await _read(interaction.message, is_age_restricted=restricted)
     if interaction.message.attachments:
         await bot.services.reports.keep(message.message_id, shown)
         await interaction.edit_original_response(content=t(HIDDEN), embeds=[], attachments=[], view=None)
@@ -184,7 +191,7 @@ async def _hide(interaction: discord.Interaction[Any], message: PictureMessage, 
         await interaction.edit_original_response(view=_rulings(message, t))
 
 
-async def _read(message: discord.Message) -> Shown:
+async def _read(message: discord.Message, *, is_age_restricted: bool) -> Shown:
     """What a message shows. What Discord does not give again is lost; the picture is hidden all the same."""
     try:
         data = await asyncio.gather(*(attachment.read() for attachment in message.attachments))
@@ -196,7 +203,9 @@ async def _read(message: discord.Message) -> Shown:
         for attachment, content in zip(message.attachments, data, strict=False)
     ]
     embeds = tuple(dict(embed.to_dict()) for embed in message.embeds)
-    return Shown(content=message.content, embeds=embeds, files=tuple(files))
+    return Shown(
+        content=message.content, embeds=embeds, files=tuple(files), is_age_restricted=is_age_restricted
+    )
 
 
 async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, t: Translate) -> int | None:
@@ -205,7 +214,7 @@ async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, 
         return None
     embed = discord.Embed(title=t("Reported picture"), description=link_to(message), colour=COLOUR)
     # A picture of an age-restricted channel is shown in another one of these only.
-    may_show = is_age_restricted(bot, message.channel_id) is False or is_age_restricted(bot, channel_id)
+    may_show = not shown.is_age_restricted or is_age_restricted(bot, channel_id)
     if not may_show:
         text = t("The picture is shown here only if this channel is age-restricted, as that one is.")
         embed.add_field(name=t("Note"), value=text, inline=False)

@@ -102,6 +102,8 @@ class ReportedPictureRow(Base):
     embeds: Mapped[list[Any]] = mapped_column(JSON)
     files: Mapped[list[Any]] = mapped_column(JSON)
     """Names in Discord and on disk, with descriptions; empty when they were deleted."""
+    age_restricted: Mapped[bool] = mapped_column(default=False)
+    """Whether they were shown in an age-restricted channel: they come back to such a one only."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     hidden_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

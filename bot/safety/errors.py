@@ -59,6 +59,10 @@ class PictureGone(MemberError):
     message = N_("The picture is no longer kept, so it cannot be shown again. It stays hidden.")
 
 
+class NotAgeRestricted(MemberError):
+    message = N_("The channel of the picture is no longer age-restricted. The picture stays hidden.")
+
+
 class PictureNotEdited(MemberError):
     message = N_("Discord did not take the change of the message. Please press the button again later.")
 

@@ -26,6 +26,7 @@ from bot.safety.appeals import Noted, note_decision
 from bot.safety.errors import (
     AlreadyDecided,
     DecisionForgotten,
+    NotAgeRestricted,
     NotAModerator,
     NothingToReport,
     PictureGone,
@@ -72,6 +73,8 @@ class Shown:
     content: str
     embeds: tuple[dict[str, Any], ...]
     files: tuple[ShownFile, ...]
+    is_age_restricted: bool
+    """The channel, as it was then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +148,7 @@ class Reports:
                 picture = await session.get_one(ReportedPictureRow, message_id)
                 if not picture.files:  # another report was quicker, and Discord may have nothing any more
                     picture.content, picture.embeds, picture.files = shown.content, [*shown.embeds], notes
+                    picture.age_restricted = shown.is_age_restricted
 
             await self._database.write(write)
 
@@ -159,11 +163,28 @@ class Reports:
         with told_to_members():
             await self._database.write(write)
 
-    async def restore(self, admin: Admin, message_id: int) -> Restored:
-        """A moderator finds nothing wrong. The files stay until `forget_files`: Discord may not take them.
+    async def channel_of(self, message_id: int) -> int:
+        """Where a reported picture is.
 
         Raises:
-            NotAModerator | DecisionForgotten | AlreadyDecided | PictureGone: nothing was changed.
+            DecisionForgotten: it is no longer known.
+            RecordsUnavailable: the database failed.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                picture = await session.get(ReportedPictureRow, message_id)
+        if picture is None:
+            raise DecisionForgotten
+        return picture.channel_id
+
+    async def restore(self, admin: Admin, message_id: int, *, is_age_restricted: bool) -> Restored:
+        """A moderator finds nothing wrong. The files stay until `forget_files`: Discord may not take them.
+
+        `is_age_restricted` is what the picture's channel is now.
+
+        Raises:
+            NotAModerator | DecisionForgotten | AlreadyDecided | PictureGone | NotAgeRestricted: nothing was
+                changed.
         """
         self._check(admin)
         found: list[ReportedPictureRow] = []
@@ -175,6 +196,8 @@ class Reports:
         files = await self._files.load(found[0].files)
         if not files:
             raise PictureGone
+        if found[0].age_restricted and not is_age_restricted:
+            raise NotAgeRestricted
 
         async def work(session: AsyncSession, now: datetime) -> Change:
             picture = await _hidden(session, admin, message_id, "restored")
@@ -184,7 +207,12 @@ class Reports:
 
         change = await self._desk.change(admin, work)
         row = found[0]
-        shown = Shown(content=row.content, embeds=tuple(row.embeds), files=tuple(files))
+        shown = Shown(
+            content=row.content,
+            embeds=tuple(row.embeds),
+            files=tuple(files),
+            is_age_restricted=row.age_restricted,
+        )
         return Restored(change=change, message=_message(row), shown=shown)
 
     async def remove(self, admin: Admin, message_id: int) -> Removed:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from bot.safety.errors import (
     CannotOverturn,
     DecisionForgotten,
     NobodyTakesAppeals,
+    NotAgeRestricted,
     NotAModerator,
     NothingToReport,
     NotYourDecision,
@@ -60,7 +61,12 @@ MEMBERS = (11, 12)
 REPORTERS = (21, 22, 23, 24)
 MODERATOR = 31
 WEIGHTS = {"sexual_minor": 2, "report": 1}
-SHOWN = Shown(content="", embeds=(), files=(ShownFile(name="a.png", description="a", data=b"picture"),))
+SHOWN = Shown(
+    content="",
+    embeds=(),
+    files=(ShownFile(name="a.png", description="a", data=b"picture"),),
+    is_age_restricted=True,
+)
 
 
 @dataclass(kw_only=True)
@@ -172,15 +178,14 @@ class PeopleMachine(RuleBasedStateMachine):
             self.strike(noted, EVERYWHERE, "sexual_minor")
 
     def strike(self, noted: Noted, guild: int, reason: str) -> None:
-        self.strikes.append(
-            ModelStrike(
-                decision=noted.decision_id,
-                guild=guild,
-                user=noted.user_id,
-                at=self.now,
-                weight=WEIGHTS[reason],
-            )  # fmt: skip
+        given = ModelStrike(
+            decision=noted.decision_id,
+            guild=guild,
+            user=noted.user_id,
+            at=self.now,
+            weight=WEIGHTS[reason],
         )
+        self.strikes.append(given)
 
     @precondition(lambda self: self.decisions)
     @rule(data=st.data(), user=st.sampled_from(MEMBERS), arrives=st.booleans())
@@ -286,12 +291,19 @@ class PeopleMachine(RuleBasedStateMachine):
         guild=st.sampled_from([HERE, HERE, THERE]),
         may=st.sampled_from([True, True, True, False]),
         ruling=st.sampled_from(["restore", "remove"]),
+        is_age_restricted=st.sampled_from([True, True, False]),
     )
-    def look(self, data: st.DataObject, guild: int, may: bool, ruling: PictureRuling) -> None:
+    def look(
+        self, data: st.DataObject, guild: int, may: bool, ruling: PictureRuling, is_age_restricted: bool
+    ) -> None:
         message = data.draw(st.sampled_from([*self.pictures]))
-        known = self.pictures[message]
-        act = self.reports.restore if ruling == "restore" else self.reports.remove
-        outcome = self.outcome(act(self.admin(guild, may=may), message))
+        known, admin = self.pictures[message], self.admin(guild, may=may)
+        act = (
+            self.reports.restore(admin, message, is_age_restricted=is_age_restricted)
+            if ruling == "restore"
+            else self.reports.remove(admin, message)
+        )
+        outcome = self.outcome(act)
         expected: type[MemberError] | None = None
         done = f"{ruling}d"
         if not may:
@@ -302,6 +314,8 @@ class PeopleMachine(RuleBasedStateMachine):
             expected = AlreadyDecided
         elif ruling == "restore" and not known.kept:
             expected = PictureGone
+        elif ruling == "restore" and not is_age_restricted:
+            expected = NotAgeRestricted
         assert (outcome if isinstance(outcome, type) else None) is expected
         if expected is not None or known.state == done:
             return
