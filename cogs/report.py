@@ -171,24 +171,32 @@ def link_to(message: PictureMessage) -> str:
     return f"https://discord.com/channels/{message.guild_id}/{message.channel_id}/{message.message_id}"
 
 
-async def _hide(interaction: discord.Interaction[Any], message: PictureMessage, reported: Reported) -> None:
-    """Take the pictures away and bring them to the moderators; what an earlier report left undone too."""
+async def _hide(
+    interaction: discord.Interaction[Any], message: PictureMessage, reported: Reported
+) -> None:
+    """Bring the pictures to the moderators and take them away here.
+
+    In this order: a bot that ends in between leaves the Report button, and the next press makes up for it.
+    """
     bot: TrinArtBot = interaction.client
     assert interaction.message is not None
     t = await language_of_server(bot, message.guild_id)
     restricted = is_age_restricted(bot, message.channel_id) is True
     shown = await _read(interaction.message, is_age_restricted=restricted)
-    if interaction.message.attachments:
-        await bot.services.reports.keep(message.message_id, shown)
-        await interaction.edit_original_response(content=t(HIDDEN), embeds=[], attachments=[], view=None)
-    if reported.is_posted:
-        return
-    queue_message_id = await _post_picture(bot, message, shown, t)
-    if queue_message_id is not None:
-        await bot.services.reports.posted(message.message_id, queue_message_id)
-    else:
+    await bot.services.reports.keep(message.message_id, shown)
+    is_posted = reported.is_posted
+    if not is_posted:
+        queue_message_id = await _post_picture(bot, message, shown, t)
+        if queue_message_id is not None:
+            await bot.services.reports.posted(message.message_id, queue_message_id)
+            is_posted = True
+    await interaction.edit_original_response(
+        content=t(HIDDEN),
+        embeds=[],
+        attachments=[],
         # Nowhere else to press: whoever moderates finds the buttons at the place itself.
-        await interaction.edit_original_response(view=_rulings(message, t))
+        view=None if is_posted else _rulings(message, t),
+    )
 
 
 async def _read(message: discord.Message, *, is_age_restricted: bool) -> Shown:
