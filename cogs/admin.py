@@ -15,7 +15,7 @@ from bot.i18n import N_
 from bot.usage import Usage
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import LogPage, change_text, show_log
-from cogs.admin_moderation import StrikesGroup, moderation
+from cogs.admin_moderation import ModerationGroup
 from cogs.admin_post import check_can_post
 from cogs.admin_quota import QuotaGroup
 from cogs.admin_render import FACTS, limits_text, settings_text
@@ -46,8 +46,7 @@ class AdminGroup(app_commands.Group):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         )
         self.add_command(QuotaGroup())
-        self.add_command(StrikesGroup())
-        self.add_command(moderation)
+        self.add_command(ModerationGroup())
 
     @app_commands.command(
         name=locale_str(N_("limits")), description=locale_str(N_("Show or change how fast members may ask"))

@@ -171,9 +171,7 @@ def link_to(message: PictureMessage) -> str:
     return f"https://discord.com/channels/{message.guild_id}/{message.channel_id}/{message.message_id}"
 
 
-async def _hide(
-    interaction: discord.Interaction[Any], message: PictureMessage, reported: Reported
-) -> None:
+async def _hide(interaction: discord.Interaction[Any], message: PictureMessage, reported: Reported) -> None:
     """Bring the pictures to the moderators and take them away here.
 
     In this order: a bot that ends in between leaves the Report button, and the next press makes up for it.

@@ -30,7 +30,9 @@ class Court:
 
     async def open_queue(self, **options: Any) -> None:
         """The boss chooses the channel."""
-        result = await self.boss.slash(self.world.channel, "admin moderation", channel=self.queue, **options)
+        result = await self.boss.slash(
+            self.world.channel, "admin moderation settings", channel=self.queue, **options
+        )
         assert told(result).startswith("✅") or "Nothing changed" in told(result)
 
     async def note(self, member: MemberActor, *reasons: str, **changes: Any) -> str:

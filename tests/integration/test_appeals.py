@@ -278,7 +278,7 @@ async def test_an_appeal_that_could_not_be_posted_can_be_sent_again(court: Court
 
 
 async def test_a_server_without_a_channel_takes_none(court: Court) -> None:
-    result = await court.boss.slash(court.world.channel, "admin moderation", close=True)
+    result = await court.boss.slash(court.world.channel, "admin moderation settings", close=True)
     assert result.response is not None
     await court.note(court.world.mika, "sexual")
     message = await court.decisions_of(court.world.mika)
@@ -298,20 +298,22 @@ async def test_a_member_without_decisions(court: Court, locale: str) -> None:
 
 
 async def test_the_channel_must_not_be_for_everybody(court: Court) -> None:
-    result = await court.boss.slash(court.world.channel, "admin moderation", channel=court.world.channel)
+    result = await court.boss.slash(
+        court.world.channel, "admin moderation settings", channel=court.world.channel
+    )
     assert told(result).startswith("Everybody in the server can read <#")
 
 
 @pytest.mark.parametrize("reports", [0, 101])
 async def test_a_number_of_reports_that_cannot_be(court: Court, reports: int) -> None:
-    result = await court.boss.slash(court.world.channel, "admin moderation", reports=reports)
+    result = await court.boss.slash(court.world.channel, "admin moderation settings", reports=reports)
     assert "`reports` must be between 1 and 100" in told(result)
 
 
 @LOCALES
 async def test_the_settings_are_shown(court: Court, locale: str) -> None:
     with interactions_with(locale=locale):
-        result = await court.boss.slash(court.world.channel, "admin moderation")
+        result = await court.boss.slash(court.world.channel, "admin moderation settings")
     text = told(result)
     assert f"<#{court.queue.id}>" in text
     assert "3" in text
@@ -332,8 +334,8 @@ async def test_admins_see_and_clear_the_strikes_of_their_server(court: Court, lo
             )  # fmt: skip
     await refused(world, mika)
     with interactions_with(locale=locale):
-        shown = await court.boss.slash(world.channel, "admin strikes show", member=mika)
-        cleared = await court.boss.slash(world.channel, "admin strikes clear", member=mika)
+        shown = await court.boss.slash(world.channel, "admin moderation strikes", member=mika)
+        cleared = await court.boss.slash(world.channel, "admin moderation clear", member=mika)
     for result in (shown, cleared):
         assert is_japanese(told(result)) == (locale == "ja")
         assert f"<@{mika.id}>" in told(result)

@@ -179,7 +179,7 @@ class Response:
 
 
 async def test_without_a_channel_the_buttons_are_at_the_place_itself(court: Court) -> None:
-    await court.boss.slash(court.world.channel, "admin moderation", close=True)
+    await court.boss.slash(court.world.channel, "admin moderation settings", close=True)
     message, before = await hidden(court)
     assert buttons(message) == ["Show again", "Remove for good"]
     [answer] = (await court.world.ren.click(message, label="Show again")).followups
