@@ -31,15 +31,14 @@ REASONS = {
 def moderator_of(interaction: Interaction) -> Admin:
     """Who pressed a button, and whether Discord says that they moderate the server.
 
-    Discord checks no command permission for buttons, and what a member's own installation sends was never
-    subject to the server's rules.
+    The permissions are the presser's own, whoever installed the bot whose message it is: a picture that a
+    member's own installation brought here is a matter of the server's moderators too.
     """
-    here = interaction.is_guild_integration() or not interaction.is_user_integration()
     may = interaction.permissions.manage_guild or interaction.permissions.moderate_members
     return Admin(
         actor_id=interaction.user.id,
         guild_id=interaction.guild_id or 0,
-        may_manage=bool(interaction.guild_id) and here and may,
+        may_manage=bool(interaction.guild_id) and may,
     )
 
 
