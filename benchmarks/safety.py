@@ -1,8 +1,8 @@
 """How long the checks take before a picture is drawn.
 
 Prompts: the real rules on texts of 2,000 characters of every kind that `benchmarks/safety_prompts.py` has.
-The 99th percentile is over all of them, and that of the
-slowest kind is beside it. Times are of the processor, so that what else the machine does stays out.
+The 99th percentile is over all of them, and that of the slowest kind is beside it. Times are of the processor,
+so that waiting for it stays out.
 """
 
 from __future__ import annotations

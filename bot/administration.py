@@ -21,6 +21,8 @@ from bot.jobs import utc_now
 from bot.presets import PresetBook
 from bot.quotas import HostRules
 from bot.safety.levels import Level
+from bot.safety.moderation import Moderation
+from bot.safety.strike_book import StrikeBook
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Administration:
         self.reports = Reports(desk, host_rules, kept_days=kept_days)
         self.safety = SafetyChanges(desk, cap)
         self.host = HostChanges(desk)
+        self.moderation = Moderation(database, desk)
+        self.strikes = StrikeBook(desk)
         self._database = database
 
     async def language(self, guild_id: int | None) -> str | None:

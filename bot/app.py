@@ -21,11 +21,15 @@ from bot.preset_store import PresetStore
 from bot.presets import PresetBook
 from bot.privacy import Privacy
 from bot.reservations import Reservations
+from bot.safety.appeals import Appeals
 from bot.safety.decisions import DecisionLog, UserKeys
 from bot.safety.delivery import ReleaseDesk
+from bot.safety.kept_files import KeptFiles
 from bot.safety.policy import Policy
+from bot.safety.reports import Reports
 from bot.safety.screen import PromptScreen
 from bot.safety.screening import Screening
+from bot.safety.use_terms import UseTerms
 from bot.settings import Settings
 from bot.shards import Shards
 from bot.upkeep import Upkeep
@@ -47,6 +51,9 @@ class Services:
     presets: PresetStore
     privacy: Privacy
     administration: Administration
+    use_terms: UseTerms
+    appeals: Appeals
+    reports: Reports
     shards: Shards
     signer: ContentSigner | None = None
     """Signs each picture before it leaves, where the host has a certificate."""
@@ -67,10 +74,12 @@ async def open_services(
     engine = _make_engine(settings, policy, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
+        reports = Reports(database, KeptFiles(settings.reported_dir))
         upkeep = Upkeep(
             database,
             jobs,
             pictures,
+            also=[reports.expire],
             pictures_dir=settings.pictures_dir,
             retention=timedelta(days=settings.retention_days),
         )
@@ -109,6 +118,9 @@ async def open_services(
                     own_jobs=OwnJobs(service, jobs, shards),
                     presets=presets,
                     privacy=Privacy(database, pictures, decisions.user_key),
+                    use_terms=UseTerms(database, required=settings.terms == "required"),
+                    appeals=Appeals(database),
+                    reports=reports,
                     shards=shards,
                     signer=signer,
                 )

@@ -16,8 +16,7 @@ from bot.cli_safety_images import add_image_commands
 from bot.safety.levels import Level
 from bot.safety.screen import PromptScreen
 
-safety = typer.Typer(help="What the checks of prompts and pictures say.", no_args_is_help=True)
-add_image_commands(safety)
+safety = typer.Typer(help="The checks of prompts and pictures.", no_args_is_help=True)
 
 MAX_LINE = 64 * 1024
 """Bytes of a line that are kept: far beyond any prompt that is not too long."""
@@ -68,3 +67,6 @@ def _host_rules() -> Path | None:
     from bot.settings import load_settings
 
     return load_settings().safety_rules
+
+
+add_image_commands(safety)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,7 @@ from bot.admin_errors import ChannelNotKnownYet
 from bot.app import Services
 from bot.errors import MemberError, OperatorError, UnexpectedError
 from bot.i18n import TRANSLATED, translator
+from bot.safety.waiting import Waiting
 from bot.settings import Settings
 from bot.shards import Shards
 
@@ -33,9 +35,15 @@ EXTENSIONS = (
     "cogs.jobs",
     "cogs.preset",
     "cogs.privacy",
+    "cogs.terms",
+    "cogs.moderation",
     "cogs.admin",
     "cogs.host",
 )
+
+
+GoOn = Callable[[discord.Interaction[Any]], Awaitable[None]]
+"""What a member asked for, to be done in answer to another interaction: the press of a button."""
 
 
 class CatalogueTranslator(app_commands.Translator):
@@ -98,6 +106,8 @@ class TrinArtBot(commands.AutoShardedBot):
         )
         self.services = services
         self.service = services.generation
+        self.waiting: Waiting[GoOn] = Waiting()
+        """Commands of members who have to accept the terms of use first."""
         self._sync_guild = discord.Object(settings.guild_id) if settings.guild_id else None
 
     async def setup_hook(self) -> None:
@@ -133,16 +143,36 @@ class TrinArtBot(commands.AutoShardedBot):
         log.info("connected to Discord as %s, in %d servers", self.user, len(self.guilds))
 
     async def refuse(
-        self, interaction: discord.Interaction[Any], text: str, file: discord.File | None = None
+        self,
+        interaction: discord.Interaction[Any],
+        text: str,
+        file: discord.File | None = None,
+        view: discord.ui.View | None = None,
     ) -> None:
         """An answer that only the member sees; after a public "thinking", which cannot become private,
         the text alone in its place."""
-        if interaction.response.is_done():
+        if _is_private_update(interaction):
+            attachments = [file] if file is not None else []
+            await interaction.edit_original_response(content=text, attachments=attachments, view=view)
+        elif interaction.response.is_done():
             await interaction.edit_original_response(content=text.partition("\n\n")[0])
         else:
             await interaction.response.send_message(
-                text, file=file if file is not None else discord.utils.MISSING, ephemeral=True
+                text,
+                file=file if file is not None else discord.utils.MISSING,
+                view=view if view is not None else discord.utils.MISSING,
+                ephemeral=True,
             )
+
+
+def _is_private_update(interaction: discord.Interaction[Any]) -> bool:
+    """Whether the answer so far is a change of a message that only the member sees."""
+    updates = (
+        discord.InteractionResponseType.message_update,
+        discord.InteractionResponseType.deferred_message_update,
+    )
+    private = interaction.message is not None and interaction.message.flags.ephemeral
+    return private and interaction.response.type in updates
 
 
 def _sharding(shards: Shards) -> dict[str, Any]:

@@ -35,6 +35,12 @@ class MemberError(TrinArtError):
         self.fields = fields
         super().__init__(self.text("en-US"))
 
+    @property
+    def decision_id(self) -> str | None:
+        """The decision behind it that its member can appeal, if there is one."""
+        found = self.fields.get("decision_id")
+        return found if isinstance(found, str) else None
+
     def text(self, locale: str) -> str:
         """The answer in the language of a Discord locale."""
         t = translator(locale)
@@ -300,6 +306,20 @@ class TooManyJobs(LimitReached):
 
 class MemberBlocked(LimitReached):
     message = N_("You cannot ask for pictures here: {reason} (ends {until}). Nothing was charged.")
+
+
+class StrikePause(LimitReached):
+    message = N_(
+        "You cannot ask for pictures for a while: what you asked for or made before was against the rules. "
+        "The pause ends {until}. Nothing was charged."
+    )
+
+
+class TermsNotAccepted(LimitReached):
+    message = N_(
+        "Before your first picture, please read the terms of use and accept them: /terms shows them. "
+        "Nothing was charged."
+    )
 
 
 class ServerSwitchedOff(LimitReached):

@@ -21,10 +21,13 @@ from bot.errors import (
     ServerQuotaUsedUp,
     ServerSuspended,
     ServerSwitchedOff,
+    StrikePause,
+    TermsNotAccepted,
     TooManyJobs,
     TooOften,
 )
 from bot.quotas import Account, Asker, HostRules, Limit, Rate, Scope, ServerRules, limits_of
+from bot.safety.strikes import Pause
 
 EVERYWHERE = 0
 """In place of a server's id: the host's own limits, over all servers and direct messages."""
@@ -69,6 +72,10 @@ class Books:
     """Jobs that wait or run, by server and member."""
     blocks: dict[tuple[int, int], Block] = field(default_factory=dict[tuple[int, int], Block])
     """By server or EVERYWHERE and member."""
+    pauses: dict[tuple[int, int], Pause] = field(default_factory=dict[tuple[int, int], Pause])
+    """Those that run, by server or EVERYWHERE and member."""
+    accepted: frozenset[int] = frozenset()
+    """Members who have accepted the terms of use."""
 
     def rules_of(self, guild_id: int) -> ServerRules:
         """The server's rules; the default ones where its admins chose nothing."""
@@ -136,6 +143,7 @@ def decide(asker: Asker, cost: int, books: Books, host: HostRules, now: datetime
     """
     rules = books.rules_of(asker.guild_id)
     _check_place(asker, rules, books, now)
+    _check_person(asker, books, host)
     _check_live(asker, rules, books, host)
     buckets = _take_tokens(asker, rules, books, host, now)
     return Charge(parts=_split(asker, cost, books, limits_of(asker, rules, host), now), buckets=buckets)
@@ -152,6 +160,16 @@ def _check_place(asker: Asker, rules: ServerRules, books: Books, now: datetime) 
             raise MemberBlocked(until=block.until, reason=block.reason)
     if rules.allowed_channels and asker.channel_id not in rules.allowed_channels:
         raise ChannelNotAllowed(channels=sorted(rules.allowed_channels))
+
+
+def _check_person(asker: Asker, books: Books, host: HostRules) -> None:
+    keys = {(guild_id, asker.user_id) for guild_id in (EVERYWHERE, asker.guild_id)}
+    pauses = [pause for key, pause in books.pauses.items() if key in keys]
+    if pauses:
+        longest = max(pauses, key=lambda pause: pause.until)
+        raise StrikePause(until=longest.until, decision_id=longest.decision_id)
+    if host.terms_required and asker.user_id not in books.accepted:
+        raise TermsNotAccepted
 
 
 def _check_live(asker: Asker, rules: ServerRules, books: Books, host: HostRules) -> None:

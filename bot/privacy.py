@@ -1,8 +1,8 @@
 """A member's own data: all of it as one file, and its deletion.
 
 What a deletion leaves is what limits and moderators need: the ledger, whose entries have amounts but no words
-and can never be changed; grants; blocks; quotas that admins set for the member; the audit log; decisions of
-the safety checks, which name the member by a key only and are deleted when their time is over.
+and can never be changed; grants; blocks; strikes; quotas that admins set for the member; the audit log;
+decisions of the safety checks, which name the member by a key only and are deleted when their time is over.
 """
 
 from __future__ import annotations
@@ -31,6 +31,13 @@ from bot.database.models import (
     QuotaRow,
     RateBucketRow,
     RefusalRow,
+)
+from bot.database.people import (
+    AppealRow,
+    ReportedPictureRow,
+    ReportRow,
+    StrikeRow,
+    UseTermsAcceptanceRow,
 )
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
@@ -130,6 +137,7 @@ class Privacy:
             await session.execute(
                 delete(RateBucketRow).where(RateBucketRow.user_id == user_id, RateBucketRow.full_at <= now)
             )
+            await _delete_people(session, user_id)
             await session.execute(
                 update(PresetRow).where(PresetRow.actor_id == user_id).values(actor_id=NOBODY)
             )
@@ -139,6 +147,16 @@ class Privacy:
             await self._database.write(work)
             await self._pictures.delete(pictures)
         return deleted[0]
+
+
+async def _delete_people(session: AsyncSession, user_id: int) -> None:
+    """Appeals with their prompts, the member's reports, and reports of pictures that are not hidden now."""
+    await session.execute(delete(UseTermsAcceptanceRow).where(UseTermsAcceptanceRow.user_id == user_id))
+    await session.execute(delete(AppealRow).where(AppealRow.user_id == user_id))
+    await session.execute(delete(ReportRow).where(ReportRow.reporter_id == user_id))
+    # A hidden one waits for a moderator, for a day at most.
+    seen = (ReportedPictureRow.author_id == user_id) & (ReportedPictureRow.state != "hidden")
+    await session.execute(delete(ReportedPictureRow).where(seen))
 
 
 def _stored(row: ImageRow) -> StoredImage:
@@ -159,6 +177,11 @@ def _about(user_id: int, user_key: str) -> Mapping[str, tuple[type[Base], Column
         "rate_buckets": (RateBucketRow, RateBucketRow.user_id == user_id),
         "blocks": (BlockRow, BlockRow.user_id == user_id),
         "refusals": (RefusalRow, RefusalRow.user_id == user_id),
+        "use_terms_acceptances": (UseTermsAcceptanceRow, UseTermsAcceptanceRow.user_id == user_id),
+        "appeals": (AppealRow, AppealRow.user_id == user_id),
+        "strikes": (StrikeRow, StrikeRow.user_id == user_id),
+        "reported_pictures": (ReportedPictureRow, ReportedPictureRow.author_id == user_id),
+        "reports": (ReportRow, ReportRow.reporter_id == user_id),
         "presets": (PresetRow, PresetRow.actor_id == user_id),
         "safety_decisions": (SafetyDecisionRow, SafetyDecisionRow.user_key == user_key),
         "audit_log": (

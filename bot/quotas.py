@@ -219,6 +219,8 @@ class HostRules:
     server_cap: Quota = Quota(amount=None)
     rate: Rate | None = None
     concurrent_jobs: int | None = None
+    terms_required: bool = False
+    """Whether members have to accept the terms of use before their first picture."""
 
 
 @dataclass(frozen=True, kw_only=True)

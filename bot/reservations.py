@@ -29,6 +29,8 @@ from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_lef
 from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
 from bot.safety.screening import Screened
+from bot.safety.strike_book import pauses_of
+from bot.safety.use_terms import who_accepted
 from bot.server_rules import load_rules
 from engine.protocol import GenerationRequest
 
@@ -291,4 +293,7 @@ async def read_books(session: AsyncSession, askers: Iterable[Asker], host: HostR
         select(BlockRow).where(BlockRow.user_id.in_(users), BlockRow.guild_id.in_([EVERYWHERE, *guilds]))
     ):
         books.blocks[block.guild_id, block.user_id] = Block(until=block.until, reason=block.reason)
+    books.pauses = await pauses_of(session, users, guilds, now)
+    if host.terms_required:
+        books.accepted = await who_accepted(session, users)
     return books

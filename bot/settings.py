@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
     )
     block_list: Path | None = Field(
-        default=None, description="a file of hashes of pictures that are never shown"
+        default=None, description="file of hashes of pictures that are never shown"
     )
     default_quota: str = Field(
         default="unlimited", description="what a member may draw where the server's admins set nothing"
@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     rate: str = Field(default="10/min", description="requests of one person: a number per s, min or h")
     concurrent_jobs: int = Field(
         default=5, ge=1, le=1000, description="requests of one person that may wait or run at a time"
+    )
+    terms: Literal["required", "off"] = Field(
+        default="required", description="whether members accept the terms of use before their first picture"
     )
     retention_days: int = Field(
         default=30, ge=1, le=3650, description="after so many days jobs are deleted, with their prompts"
@@ -136,6 +139,7 @@ class Settings(BaseSettings):
             server_cap=Quota.parse(self.server_cap),
             rate=Rate.parse(self.rate),
             concurrent_jobs=self.concurrent_jobs,
+            terms_required=self.terms == "required",
         )
 
     @property
@@ -157,6 +161,11 @@ class Settings(BaseSettings):
     def pictures_dir(self) -> Path:
         """Where pictures wait until Discord has them."""
         return self.data_dir / "pictures"
+
+    @property
+    def reported_dir(self) -> Path:
+        """Where reported pictures wait for a moderator."""
+        return self.data_dir / "reported"
 
 
 def load_settings() -> Settings:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Delete, delete, select
+from sqlalchemy import CursorResult, Delete, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import JobRow, RefusalRow
+from bot.database.people import AppealRow, ReportedPictureRow, StrikeRow
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.job_store import IllegalTransition, JobStore
@@ -25,6 +26,7 @@ from bot.jobs import ENDED, utc_now
 from bot.ledger import expire_grants
 from bot.pictures import PictureStore
 from bot.reconcile import find_discrepancies, mend
+from bot.safety.strikes import strike_rules
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Upkeep:
         *,
         pictures_dir: Path,
         retention: timedelta,
+        also: Sequence[Callable[[], Awaitable[None]]] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._database = database
@@ -54,6 +57,8 @@ class Upkeep:
         self._pictures = pictures
         self._pictures_dir = pictures_dir
         self._retention = retention
+        self._also = also
+        """Chores of other parts of the bot."""
         self._clock = clock
 
     async def reconcile(self) -> None:
@@ -67,7 +72,7 @@ class Upkeep:
 
     async def run_once(self) -> None:
         """All chores, each though another fails."""
-        for chore in (self.refund_kept, self.expire, self.forget):
+        for chore in (self.refund_kept, self.expire, *self._also, self.forget):
             await self._attempt(chore)
 
     @asynccontextmanager
@@ -110,7 +115,8 @@ class Upkeep:
         await self._database.write(take)
 
     async def forget(self) -> None:
-        """Delete jobs, with their prompts, refusals and decisions that are older than the host keeps them."""
+        """Delete jobs and appeals, with their prompts, reports, refusals and decisions that are older than the
+        host keeps them; and strikes that count no more."""
         before = self._clock() - self._retention
         old_jobs = select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.created_at < before).limit(CHUNK)
         old_refusals = select(RefusalRow.id).where(RefusalRow.created_at < before).limit(CHUNK)
@@ -119,6 +125,21 @@ class Upkeep:
         decision = SafetyDecisionRow
         old_decisions = select(decision.id).where(decision.kept_until < self._clock()).limit(CHUNK)
         await self._delete_all(delete(decision).where(decision.id.in_(old_decisions)))
+        await self._forget_people(before)
+
+    async def _forget_people(self, before: datetime) -> None:
+        appeals = select(AppealRow.decision_id).where(AppealRow.created_at < before).limit(CHUNK)
+        await self._delete_all(delete(AppealRow).where(AppealRow.decision_id.in_(appeals)))
+        pictures = select(ReportedPictureRow.message_id).where(
+            ReportedPictureRow.created_at < before,
+            or_(ReportedPictureRow.hidden_at.is_(None), ReportedPictureRow.hidden_at < before),
+        )
+        await self._delete_all(
+            delete(ReportedPictureRow).where(ReportedPictureRow.message_id.in_(pictures.limit(CHUNK)))
+        )
+        counted = self._clock() - strike_rules().kept_for
+        strikes = select(StrikeRow.id).where(StrikeRow.created_at < counted).limit(CHUNK)
+        await self._delete_all(delete(StrikeRow).where(StrikeRow.id.in_(strikes)))
 
     async def _delete_all(self, statement: Delete) -> None:
         deleted = CHUNK

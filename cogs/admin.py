@@ -9,13 +9,14 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, locale_str
 
-from bot.admin_errors import CannotPostThere
 from bot.admin_rules import LimitChanges, SettingChanges, timezones
 from bot.client import TrinArtBot
 from bot.i18n import N_
 from bot.usage import Usage
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import LogPage, change_text, show_log
+from cogs.admin_moderation import ModerationGroup
+from cogs.admin_post import check_can_post
 from cogs.admin_quota import QuotaGroup
 from cogs.admin_render import FACTS, LANGUAGES, limits_text, settings_text
 from cogs.admin_safety import SafetyGroup
@@ -28,11 +29,6 @@ USAGE_DAYS = 30
 LANGUAGE_CHOICES = [Choice(name=name, value=value) for value, name in LANGUAGES.items()]
 CLEARABLE = ("allowed_channels", "default_preset", "language", "result_channel_id", "timezone")
 CLEAR_CHOICES = [Choice(name=locale_str(FACTS[name]), value=name) for name in CLEARABLE]
-
-NEEDED = discord.Permissions(
-    view_channel=True, send_messages=True, embed_links=True, attach_files=True, read_message_history=True
-)
-"""What the bot needs in the channel for results; after a crash it reads whether a picture is there."""
 
 PictureChannel = discord.TextChannel | discord.VoiceChannel | discord.ForumChannel
 
@@ -52,6 +48,7 @@ class AdminGroup(app_commands.Group):
         )
         self.add_command(QuotaGroup())
         self.add_command(SafetyGroup())
+        self.add_command(ModerationGroup())
 
     @app_commands.command(
         name=locale_str(N_("limits")), description=locale_str(N_("Show or change how fast members may ask"))
@@ -217,12 +214,6 @@ class AdminGroup(app_commands.Group):
             t = language_of(interaction)
             embed, view = await show_log(interaction.client, admin, t)
             await interaction.edit_original_response(embed=embed, view=view)
-
-
-def check_can_post(channel: discord.TextChannel) -> None:
-    """Raise `CannotPostThere` if the bot may not post pictures in a channel."""
-    if not channel.permissions_for(channel.guild.me).is_superset(NEEDED):
-        raise CannotPostThere(channel=channel.mention)
 
 
 async def names_of(interaction: Interaction, usage: Usage) -> dict[int, str]:

@@ -40,6 +40,14 @@ FACTS = {
     "language": N_("language"),
     "result_channel_id": N_("channel for results"),
     "timezone": N_("time zone"),
+    "moderation_channel_id": N_("channel of the moderators"),
+    "reports_to_hide": N_("reports that hide a picture"),
+    "appeal": N_("appeal"),
+    "decision": N_("decision"),
+    "reasons": N_("reasons"),
+    "picture": N_("picture"),
+    "message": N_("message"),
+    "strikes": N_("strikes"),
     "until": N_("until"),
     "reason": N_("reason"),
     "pictures": N_("pictures"),
@@ -259,7 +267,7 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return " ".join(f"<#{channel}>" for channel in value[:MAX_LINES])
         case (("block_list" | "allow_list"), list()):
             return ", ".join(plain(str(word)) for word in value)
-        case "result_channel_id", int():
+        case (("result_channel_id" | "moderation_channel_id"), int()):
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):
             return _parsed(name, value, t)

@@ -16,6 +16,32 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
+async def told_beside(interaction: discord.Interaction[TrinArtBot]) -> AsyncGenerator[None]:
+    """Around a button under a message that others read too: that message stays as it is, and who pressed
+    gets the reason alone. The press is acknowledged here."""
+    await interaction.response.defer()
+    try:
+        yield
+    except MemberError as error:
+        await whisper(interaction, error.text(interaction.locale.value))
+    except Exception:
+        log.exception("interaction %s", interaction.id)
+        await whisper(interaction, UnexpectedError().text(interaction.locale.value))
+
+
+async def whisper(
+    interaction: discord.Interaction[TrinArtBot], text: str, view: discord.ui.View | None = None
+) -> None:
+    """A message of its own, for who pressed a button alone."""
+    await interaction.followup.send(
+        text,
+        ephemeral=True,
+        view=view if view is not None else discord.utils.MISSING,
+        allowed_mentions=discord.AllowedMentions.none(),
+    )
+
+
+@asynccontextmanager
 async def told(
     interaction: discord.Interaction[TrinArtBot], written: discord.File | None = None
 ) -> AsyncGenerator[None]:

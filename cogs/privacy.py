@@ -18,9 +18,10 @@ from cogs.reply import usable
 
 KEPT = N_(
     "What is kept, and why: amounts and times of what you drew, without words, for deleting must not give a "
-    "new allowance; pictures that admins gave you, limits that they set for you, and blocks; the log of what "
-    "you changed as an admin, with the texts of presets; what the safety checks decided, without your "
-    "prompts and your ID. Messages in Discord stay until deleted there."
+    "new allowance; pictures that admins gave you, limits that they set for you, blocks and strikes; a "
+    "reported picture until a moderator looked at it, a day at most; the log of what you changed as an "
+    "admin, with the texts of presets; what the safety checks decided, without your prompts and your ID. "
+    "Messages in Discord stay until deleted there."
 )
 
 
@@ -103,8 +104,8 @@ class Privacy(commands.Cog):
         """Ask first."""
         t = translator(interaction.locale.value)
         text = t(
-            "This deletes all your requests with prompts and settings, and your name from presets you wrote. "
-            "It cannot be undone."
+            "This deletes all your requests with prompts and settings, your appeals and reports, your "
+            "acceptance of the terms of use, and your name from presets you wrote. It cannot be undone."
         )
         view = discord.ui.View(timeout=None)
         view.add_item(ForgetButton(interaction.user.id, t("Delete my data")))

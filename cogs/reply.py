@@ -39,6 +39,7 @@ from cogs.render import (
     with_cost,
     with_withheld,
 )
+from cogs.report import report_view
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class DiscordReply:
                 # However often it is done: an edit leaves one message with these pictures.
                 await self._edit_original(
                     content=with_withheld("", parcel.release, self._t) or None,
-                    view=None,
+                    view=report_view(self._job, self._t),
                     embeds=[settings_embed(parcel.release, self._t)],
                     attachments=files(parcel.release, parcel.uploads, self._t),
                 )
@@ -292,6 +293,8 @@ class DiscordReply:
             with_withheld(text, parcel.release, self._t),
             files=files(parcel.release, parcel.uploads, self._t),
             embeds=[settings_embed(parcel.release, self._t)],
+            # None is what `send` has by itself.
+            view=report_view(self._job, self._t),  # pyright: ignore[reportArgumentType]
             # Discord itself takes a nonce only once within some minutes.
             nonce=self._job.id[:NONCE_LENGTH],
             allowed_mentions=discord.AllowedMentions.none(),

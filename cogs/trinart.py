@@ -13,10 +13,12 @@ from discord.app_commands import Choice, locale_str
 from discord.ext import commands
 
 from bot.client import TrinArtBot
-from bot.errors import MemberError
+from bot.errors import MemberError, TermsNotAccepted
 from bot.i18n import N_, translator
 from bot.jobs import DuplicateInteraction, Origin
 from bot.presets import SAMPLERS, GenerationOptions, find_sizes
+from cogs.accept import show_terms
+from cogs.appeal import appeal_view
 from cogs.asker import asker_of, limits_channel_id, role_ids
 from cogs.cancel import CancelButton
 from cogs.places import place_now
@@ -107,8 +109,7 @@ class TrinArt(commands.Cog):
             images=images,
             anatomy=anatomy,
         )
-        with self.bot.service.runs.taking():
-            await self._take(interaction, options)
+        await self._go_on(interaction, options)
 
     async def _take(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
         service = self.bot.service
@@ -124,11 +125,24 @@ class TrinArt(commands.Cog):
         except DuplicateInteraction:
             return
         except MemberError as error:
-            locale = interaction.locale.value
-            text, file = refusal(error.text(locale), options.prompt, translator(locale))
-            await self.bot.refuse(interaction, text, file)
+            await self._refuse(interaction, options, error)
             return
         service.start(job, DiscordReply(self.bot, job))
+
+    async def _refuse(
+        self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions, error: MemberError
+    ) -> None:
+        """Say why; who has to accept the terms of use can do so, and the command goes on."""
+        if isinstance(error, TermsNotAccepted) and not interaction.response.is_done():
+            await show_terms(interaction, partial(self._go_on, options=options), prompt=options.prompt)
+            return
+        t = translator(interaction.locale.value)
+        text, file = refusal(error.text(interaction.locale.value), options.prompt, t)
+        await self.bot.refuse(interaction, text, file, appeal_view(error.decision_id, t))
+
+    async def _go_on(self, interaction: discord.Interaction[TrinArtBot], options: GenerationOptions) -> None:
+        with self.bot.service.runs.taking():
+            await self._take(interaction, options)
 
     @trinart.autocomplete("preset")
     async def complete_preset(
@@ -169,14 +183,19 @@ def _choice(name: str, value: str) -> Choice[str]:
 
 
 async def _defer(interaction: discord.Interaction[TrinArtBot]) -> Origin | None:
-    """Show "thinking"; None when Discord waits no longer.
+    """Show "thinking", after an answer that only the member sees as a message of its own; None when Discord
+    waits no longer.
 
     An answer that says "acknowledged already" can mean that our own acknowledgement arrived and its
     confirmation was lost, so it is no reason to stop: a real second delivery of an interaction is told
     apart by its id when the job is recorded.
     """
     message_id: int | None = None
-    for _ in range(DEFER_ATTEMPTS):
+    if interaction.response.is_done():
+        text = translator(interaction.locale.value)("⏳ Starting …")
+        none = discord.AllowedMentions.none()
+        message_id = (await interaction.followup.send(text, wait=True, allowed_mentions=none)).id
+    for _ in range(DEFER_ATTEMPTS if message_id is None else 0):
         try:
             response = await interaction.response.defer(thinking=True)
             message_id = response.message_id if response is not None else None

@@ -2,3 +2,4 @@
 
 # Whoever imports the models has all tables in `Base.metadata`, those of other modules too.
 from bot.database import safety as safety
+from bot.database import people as people

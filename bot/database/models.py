@@ -247,6 +247,10 @@ class GuildSettingsRow(Base):
     rate_count: Mapped[int | None]
     rate_seconds: Mapped[int | None]
     concurrent_jobs: Mapped[int | None]
+    moderation_channel_id: Mapped[int | None] = mapped_column(BigInteger)
+    """Where appeals and reports are posted; None: nowhere."""
+    reports_to_hide: Mapped[int | None]
+    """None: the bot's own number."""
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -55,6 +55,7 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
             member_cap="unlimited",
             server_cap="unlimited",
             rate="100/min",
+            terms="required",
         )
         async with open_services(settings) as services:
             service = services.generation
@@ -74,6 +75,9 @@ async def open_world(console: Console, *member_names: str) -> AsyncGenerator[Wor
                 members = [
                     guild.add_member(env.create_user(name.lower(), global_name=name)) for name in member_names
                 ]
+                for member in members:
+                    # As those who have used the bot before; `/terms` shows what they accepted.
+                    await services.use_terms.accept(member.id)
                 await env.settle()
                 yield World(env, service, channel, members)
                 await service.runs.idle()

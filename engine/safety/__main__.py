@@ -1,4 +1,4 @@
-"""`python -m engine.safety`: the checker process (with `--fd`), or `--scan`, which `trinart safety` starts."""
+"""`python -m engine.safety`: with `--fd` the checker process, with `--scan` what `trinart safety` starts."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from simcord.actors import MemberActor
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from bot.app import open_services
+from bot.app import Services, open_services
 from bot.client import TrinArtBot
 from bot.database.models import JobRow
 from bot.database.session import Database
@@ -60,6 +60,7 @@ class World:
     """A running bot in one server with one channel and two members."""
 
     env: simcord.Env
+    services: Services
     service: GenerationService
     settings: Settings
     database: Database
@@ -155,6 +156,7 @@ async def open_world(
             guild = after.guild if after else env.create_guild("TrinArt")
             world = World(
                 env=env,
+                services=services,
                 service=service,
                 settings=settings,
                 database=database,
@@ -186,6 +188,8 @@ def settings_for(data_dir: Path, *, model: Path | str) -> Settings:
         # A test asks as fast as it can; those about the limits set their own.
         rate="1000/s",
         concurrent_jobs=1000,
+        # Those about the terms ask for them.
+        terms="off",
     )
 
 
@@ -253,8 +257,13 @@ def buttons(message: simcord.ResponseMessage) -> list[str]:
 
 
 def shows_button(result: simcord.InteractionResult) -> bool:
-    """Whether a command's answer has a button now."""
-    return result.response is not None and bool(buttons(result.response))
+    """Whether a command's answer shows progress now, with its Cancel button."""
+    return result.response is not None and _can_cancel(result.response.components)
+
+
+def _can_cancel(components: list[dict[str, Any]]) -> bool:
+    ids = [button["custom_id"] for row in components for button in row["components"]]
+    return any(custom_id.startswith("trinart:cancel:") for custom_id in ids)
 
 
 def embed_fields(message: simcord.ResponseMessage) -> dict[str, str]:
@@ -309,7 +318,9 @@ def sent_messages(env: simcord.Env, since: int = 0) -> list[dict[str, Any]]:
 
 def progress_edits(env: simcord.Env, since: int = 0) -> list[str]:
     """The texts of the edits that showed progress: those with a Cancel button."""
-    return [body["content"] for body in sent_messages(env, since) if body.get("components")]
+    return [
+        body["content"] for body in sent_messages(env, since) if _can_cancel(body.get("components") or [])
+    ]
 
 
 # --- who asks, and from where ---

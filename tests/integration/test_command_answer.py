@@ -48,7 +48,7 @@ async def test_a_command_becomes_a_picture_in_its_own_message(world: World) -> N
     assert not message.ephemeral
     assert [attachment.filename for attachment in message.attachments] == ["trinart-7.png"]
     assert message.content == ""
-    assert buttons(message) == [], "nothing is left to cancel"
+    assert buttons(message) == ["Report"], "nothing is left to cancel"
     assert world.channel.last_message is not None
     assert world.channel.last_message.id == message.id, "one message, from thinking to picture"
     assert progress_edits(world.env, first)[0] == "⏳ Starting …\n-# costs 0.003"

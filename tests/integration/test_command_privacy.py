@@ -27,6 +27,13 @@ from bot.database.models import (
     RateBucketRow,
     RefusalRow,
 )
+from bot.database.people import (
+    AppealRow,
+    ReportedPictureRow,
+    ReportRow,
+    StrikeRow,
+    UseTermsAcceptanceRow,
+)
 from bot.privacy import ExportTooLarge, Privacy
 from tests.integration.simcord_limits import COST, Place, new_place
 from tests.integration.simcord_world import (
@@ -51,6 +58,11 @@ TABLES = {
     "refusals": RefusalRow,
     "presets": PresetRow,
     "audit_log": AuditRow,
+    "use_terms_acceptances": UseTermsAcceptanceRow,
+    "appeals": AppealRow,
+    "strikes": StrikeRow,
+    "reported_pictures": ReportedPictureRow,
+    "reports": ReportRow,
 }
 
 
@@ -102,8 +114,51 @@ async def place(world: World) -> Place:
             AuditRow(
                 created_at=past, guild_id=place.guild.id, actor_id=user.id, action="preset.create", target="?"
             ),
+            UseTermsAcceptanceRow(user_id=user.id, version="1", accepted_at=past),
+            *decided_against(place, user.id, past),
+        )
+        await place.add(
+            ReportRow(message_id=user.id, reporter_id=user.id, created_at=past),
+            ReportRow(message_id=user.id, reporter_id=98, created_at=past),
         )
     return place
+
+
+def decided_against(place: Place, user_id: int, at: datetime) -> list[Base]:
+    """A refused prompt that counted, and a reported picture; moderator 99 had to do with both."""
+    where = {"guild_id": place.guild.id, "channel_id": place.channel.id, "created_at": at, "actor_id": 99}
+    decision_id = f"{user_id:032x}"
+    return [
+        AppealRow(
+            decision_id=decision_id,
+            state="possible",
+            kind="prompt",
+            user_id=user_id,
+            reasons=["sexual"],
+            prompt="?",
+            prompt_hash="",
+            locale="ja",
+            **where,
+        ),
+        StrikeRow(
+            guild_id=place.guild.id,
+            user_id=user_id,
+            weight=1,
+            reason="?",
+            decision_id=decision_id,
+            created_at=at,
+        ),
+        ReportedPictureRow(
+            message_id=user_id,
+            state="restored",
+            job_id="?",
+            author_id=user_id,
+            content="",
+            embeds=[],
+            files=[],
+            **where,
+        ),
+    ]
 
 
 async def rows_of(world: World, user_id: int) -> dict[str, int]:
@@ -117,6 +172,8 @@ async def rows_of(world: World, user_id: int) -> dict[str, int]:
                 "presets": PresetRow.actor_id == user_id,
                 "audit_log": AuditRow.actor_id == user_id,
                 "quotas": QuotaRow.subject_id == user_id,
+                "reported_pictures": ReportedPictureRow.author_id == user_id,
+                "reports": ReportRow.reporter_id == user_id,
             }.get(name)
             about = model.user_id == user_id if condition is None else condition  # pyright: ignore
             counts[name] = await session.scalar(select(func.count()).select_from(model).where(about)) or 0
@@ -162,11 +219,12 @@ async def test_the_file_has_no_secret_and_nobody_else(place: Place) -> None:
     assert str(place.world.ren.id) not in text
     assert "secret" not in text
     assert '"actor_id": "99"' not in text, "who blocked a member is not the member's data"
+    assert '"98"' not in text, "nor who reported a picture"
 
 
 async def test_no_table_about_members_is_forgotten() -> None:
     """Whoever adds a table with a member in it has to decide what /privacy does with it."""
-    about_members = {"user_id", "actor_id", "subject_id"}
+    about_members = {"user_id", "actor_id", "subject_id", "author_id", "reporter_id"}
     named = {
         table.name
         for table in Base.metadata.tables.values()
@@ -210,7 +268,10 @@ async def test_what_has_words_goes_and_what_limits_need_stays(place: Place, loca
         )
     after = await rows_of(world, place.mika.id)
     gone = {name for name, count in after.items() if count < mika[name]}
-    assert gone == {"jobs", "images", "refusals", "presets", "rate_buckets"}
+    assert gone == {
+        "jobs", "images", "refusals", "presets", "rate_buckets",
+        "use_terms_acceptances", "appeals", "reported_pictures", "reports",
+    }  # fmt: skip
     assert all(after[name] == 0 for name in gone)
     assert await rows_of(world, world.ren.id) == ren
 

@@ -110,7 +110,7 @@ async def test_progress_never_covers_the_picture(world: World, steps: Steps) -> 
     for result in results:
         assert result.response is not None
         assert result.response.attachments
-        assert buttons(result.response) == []
+        assert buttons(result.response) == ["Report"]
 
 
 async def test_a_picture_comes_though_progress_could_not_be_shown(world: World, steps: Steps) -> None:

@@ -91,7 +91,7 @@ async def test_a_picture_comes_after_a_restart_into_its_own_message(
         message = await world.answer_to(result)
         assert message.id == message_id
         assert [attachment.filename for attachment in message.attachments] == ["trinart-9.png"]
-        assert buttons(message) == []
+        assert buttons(message) == ["Report"]
         assert [seen.id for seen in world.channel.history()] == [message_id]
         assert uploads(world.env) == 1
         [row] = await world.jobs()

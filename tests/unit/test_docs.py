@@ -117,6 +117,7 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "member_cap": "2.5/24h",
         "server_cap": "unlimited",
         "rate": "3/10s",
+        "terms": "off",
         "shards": "0,1/4",
         "c2pa_tsa_url": "http://timestamp.example",
     }

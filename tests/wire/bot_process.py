@@ -137,6 +137,7 @@ def environment(data_dir: Path) -> dict[str, str]:
         # A test asks as fast as it can; those about the limits set their own.
         "TRINART_RATE": "1000/s",
         "TRINART_CONCURRENT_JOBS": "1000",
+        "TRINART_TERMS": "off",
         "PLAIN_WORKER_DIR": str(data_dir),
         "PLAIN_WORKER_GATE": str(gate(data_dir)),
     }

@@ -1,0 +1,74 @@
+"""What can go wrong with appeals, reports and moderation."""
+
+from __future__ import annotations
+
+from bot.errors import MemberError
+from bot.i18n import N_
+
+
+class NotAModerator(MemberError):
+    message = N_(
+        "This needs the permission Manage Server or Timeout Members in this server. Nothing was changed."
+    )
+
+
+class DecisionForgotten(MemberError):
+    message = N_("This decision is no longer kept, so it cannot be appealed or decided.")
+
+
+class NotYourDecision(MemberError):
+    message = N_("Only the member whom the decision is about can appeal.")
+
+
+class AlreadyAppealed(MemberError):
+    message = N_("A decision can be appealed once. You can read with /appeals what became of yours.")
+
+
+class TooManyAppeals(MemberError):
+    message = N_("You can appeal {limit} times in 24 hours. Please try again later.")
+
+
+class NobodyTakesAppeals(MemberError):
+    message = N_(
+        "There are no moderators here who take appeals: in direct messages there are none, and in a server "
+        "its admins have to choose a channel for them."
+    )
+
+
+class AppealNotSent(MemberError):
+    message = N_("Your appeal could not be sent to the moderators. Please press the button again later.")
+
+
+class AlreadyDecided(MemberError):
+    message = N_("Somebody has decided this already.")
+
+
+class CannotOverturn(MemberError):
+    message = N_("Decisions about minors cannot be overturned by a server, only upheld.")
+
+
+class TooManyReports(MemberError):
+    message = N_("You can report {limit} pictures in 24 hours. Please tell a moderator.")
+
+
+class NothingToReport(MemberError):
+    message = N_("This picture has been looked at by a moderator, who decided about it.")
+
+
+class PictureGone(MemberError):
+    message = N_("The picture is no longer kept, so it cannot be shown again. It stays hidden.")
+
+
+class NotAgeRestricted(MemberError):
+    message = N_("The channel of the picture is no longer age-restricted. The picture stays hidden.")
+
+
+class PictureNotEdited(MemberError):
+    message = N_("Discord did not take the change of the message. Please press the button again later.")
+
+
+class EverybodyReadsThere(MemberError):
+    message = N_(
+        "Everybody in the server can read {channel}. Appeals show prompts, so choose a channel that only "
+        "moderators can read. Nothing was changed."
+    )

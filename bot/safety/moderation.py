@@ -1,0 +1,90 @@
+"""Where a server's moderators read of appeals and reports, and how many reports hide a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.admin_rules import settings_row
+from bot.audit import Admin, Change, Desk, check_range
+from bot.database.failures import told_to_members
+from bot.database.models import GuildSettingsRow
+from bot.database.session import Database
+from bot.safety.reports import REPORTS_TO_HIDE
+
+MOST_TO_HIDE = 100
+FACTS = ("moderation_channel_id", "reports_to_hide")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModerationChanges:
+    """What is to be different; None stays as it is."""
+
+    channel: int | None = None
+    reports: int | None = None
+    close: bool = False
+    """No channel any more."""
+
+
+class Moderation:
+    """The settings of moderators."""
+
+    def __init__(self, database: Database, desk: Desk) -> None:
+        self._database = database
+        self._desk = desk
+
+    async def change(self, admin: Admin, changes: ModerationChanges) -> Change:
+        """Choose the channel, or how many reports hide a picture.
+
+        Raises:
+            MemberError: a value that cannot be.
+        """
+        if changes.reports is not None:
+            check_range("reports", changes.reports, 1, MOST_TO_HIDE)
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            row = await settings_row(session, admin.guild_id, now)
+            before = _facts(row)
+            row.moderation_channel_id = (
+                None if changes.close else changes.channel or row.moderation_channel_id
+            )
+            row.reports_to_hide = changes.reports or row.reports_to_hide
+            after = _facts(row)
+            changed = [name for name in FACTS if before[name] != after[name]]
+            if changed:
+                row.updated_at = now
+            return Change(
+                action="moderation",
+                before={name: before[name] for name in changed},
+                after={name: after[name] for name in changed},
+            )
+
+        return await self._desk.change(admin, work)
+
+    async def show(self, admin: Admin) -> dict[str, Any]:
+        """What is set, by the names of the log."""
+
+        async def look(session: AsyncSession) -> dict[str, Any]:
+            row = await session.get(GuildSettingsRow, admin.guild_id)
+            facts = _facts(row) if row is not None else dict.fromkeys(FACTS)
+            return facts | {"reports_to_hide": facts["reports_to_hide"] or REPORTS_TO_HIDE}
+
+        return await self._desk.read(admin, look)
+
+    async def channel_of(self, guild_id: int) -> int | None:
+        """The moderators' channel of a server.
+
+        Raises:
+            RecordsUnavailable: the database failed.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                row = await session.get(GuildSettingsRow, guild_id)
+                return row.moderation_channel_id if row is not None else None
+
+
+def _facts(row: GuildSettingsRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in FACTS}

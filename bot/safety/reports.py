@@ -1,0 +1,351 @@
+"""Reports: members say that a picture should not be there; enough of them hide it until a moderator looks.
+
+The message is edited by the cog. What was in it is kept here meanwhile, a day at most.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from bot.audit import Admin, Change, Desk
+from bot.database.failures import told_to_members
+from bot.database.models import GuildSettingsRow, JobRow
+from bot.database.people import ReportedPictureRow, ReportRow
+from bot.database.session import Database
+from bot.jobs import utc_now
+from bot.ledger import lock_ledger
+from bot.safety.appeals import Noted, note_decision
+from bot.safety.errors import (
+    AlreadyDecided,
+    DecisionForgotten,
+    NotAgeRestricted,
+    NotAModerator,
+    NothingToReport,
+    PictureGone,
+    TooManyReports,
+)
+from bot.safety.kept_files import KeptFiles, ShownFile
+from engine.protocol import GenerationRequest
+
+PictureRuling = Literal["restore", "remove"]
+
+REPORTS_TO_HIDE = 3
+"""Where a server's admins chose no other number."""
+MOST_REPORTS = 20
+REPORTS_WINDOW = timedelta(hours=24)
+KEPT_FOR = timedelta(days=1)
+"""How long a hidden picture waits for a moderator; then it is deleted and stays hidden."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureMessage:
+    """The message that is reported."""
+
+    message_id: int
+    guild_id: int
+    channel_id: int
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What a report came to."""
+
+    count: int
+    is_hidden: bool
+    """Whether the picture is to be hidden, by this report or an earlier one."""
+    is_posted: bool
+    """Whether the moderators have been told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a message showed."""
+
+    content: str
+    embeds: tuple[dict[str, Any], ...]
+    files: tuple[ShownFile, ...]
+    is_age_restricted: bool
+    """The channel, as it was then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """A picture that may be shown again."""
+
+    change: Change
+    message: PictureMessage
+    shown: Shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """A picture that stays away, and the decision against who asked for it, if that is known."""
+
+    change: Change
+    message: PictureMessage
+    decision: Noted | None
+
+
+class Reports:
+    """Reported pictures of all servers."""
+
+    def __init__(self, database: Database, files: KeptFiles, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._files = files
+        self._desk = Desk(database, clock)
+        self._clock = clock
+
+    async def report(self, message: PictureMessage, reporter_id: int, *, is_moderator: bool) -> Reported:
+        """Count one person's report, once; a moderator's is enough to hide the picture.
+
+        Raises:
+            NothingToReport | TooManyReports: it does not count.
+            RecordsUnavailable: it could not be recorded.
+        """
+        now = self._clock()
+
+        async def write(session: AsyncSession) -> Reported:
+            await lock_ledger(session)  # two at once must not both be the last that was needed
+            picture = await session.get(ReportedPictureRow, message.message_id)
+            picture = picture or await _begin(session, message, now)
+            if picture.state in ("restored", "removed"):
+                raise NothingToReport
+            await _add_report(session, picture, reporter_id, now)
+            count = await session.scalar(
+                select(func.count()).select_from(ReportRow).where(ReportRow.message_id == message.message_id)
+            )
+            needed = await _reports_needed(session, message.guild_id)
+            if picture.state == "reported" and (is_moderator or (count or 0) >= needed):
+                picture.state, picture.hidden_at = "hidden", now
+            return Reported(
+                count=count or 0,
+                is_hidden=picture.state == "hidden",
+                is_posted=picture.queue_message_id is not None,
+            )
+
+        with told_to_members():
+            return await self._database.write(write)
+
+    async def keep(self, message_id: int, shown: Shown) -> None:
+        """Keep what the message shows, before it is taken away.
+
+        Raises:
+            RecordsUnavailable: it could not be kept.
+        """
+        with told_to_members():
+            notes = await self._files.save(message_id, shown.files)
+
+            async def write(session: AsyncSession) -> None:
+                picture = await session.get_one(ReportedPictureRow, message_id)
+                if not picture.files:  # another report was quicker, and Discord may have nothing any more
+                    picture.content, picture.embeds, picture.files = shown.content, [*shown.embeds], notes
+                    picture.age_restricted = shown.is_age_restricted
+
+            await self._database.write(write)
+
+    async def posted(self, message_id: int, queue_message_id: int) -> None:
+        """The moderators can see it now."""
+
+        async def write(session: AsyncSession) -> None:
+            picture = await session.get(ReportedPictureRow, message_id)
+            if picture is not None:
+                picture.queue_message_id = queue_message_id
+
+        with told_to_members():
+            await self._database.write(write)
+
+    async def channel_of(self, message_id: int) -> int:
+        """Where a reported picture is.
+
+        Raises:
+            DecisionForgotten: it is no longer known.
+            RecordsUnavailable: the database failed.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                picture = await session.get(ReportedPictureRow, message_id)
+        if picture is None:
+            raise DecisionForgotten
+        return picture.channel_id
+
+    async def restore(self, admin: Admin, message_id: int, *, is_age_restricted: bool) -> Restored:
+        """A moderator finds nothing wrong. The files stay until `forget_files`: Discord may not take them.
+
+        `is_age_restricted` is what the picture's channel is now.
+
+        Raises:
+            NotAModerator | DecisionForgotten | AlreadyDecided | PictureGone | NotAgeRestricted: nothing was
+                changed.
+        """
+        self._check(admin)
+        found: list[ReportedPictureRow] = []
+
+        async def look(session: AsyncSession) -> None:
+            found.append(await _hidden(session, admin, message_id, "restored"))
+
+        await self._desk.read(admin, look)
+        files = await self._files.load(found[0].files)
+        if not files:
+            raise PictureGone
+        if found[0].age_restricted and not is_age_restricted:
+            raise NotAgeRestricted
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            picture = await _hidden(session, admin, message_id, "restored")
+            before = picture.state
+            picture.state, picture.decided_at, picture.actor_id = "restored", now, admin.actor_id
+            return _change("report.restore", picture, before)
+
+        change = await self._desk.change(admin, work)
+        row = found[0]
+        shown = Shown(
+            content=row.content,
+            embeds=tuple(row.embeds),
+            files=tuple(files),
+            is_age_restricted=row.age_restricted,
+        )
+        return Restored(change=change, message=_message(row), shown=shown)
+
+    async def remove(self, admin: Admin, message_id: int) -> Removed:
+        """A moderator agrees: the picture is deleted, and it counts against who asked for it.
+
+        Raises:
+            NotAModerator | DecisionForgotten | AlreadyDecided: nothing was changed.
+        """
+        self._check(admin)
+        found: list[tuple[PictureMessage, Noted | None, list[Any]]] = []
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            picture = await _hidden(session, admin, message_id, "removed")
+            before, notes = picture.state, picture.files
+            decision = await _decide_against(session, picture, now) if before == "hidden" else None
+            picture.state, picture.decided_at, picture.actor_id = "removed", now, admin.actor_id
+            picture.files, picture.embeds, picture.content = [], [], ""
+            found.append((_message(picture), decision, notes))
+            return _change("report.remove", picture, before)
+
+        change = await self._desk.change(admin, work)
+        message, decision, notes = found[0]
+        await self._files.delete(notes)
+        return Removed(change=change, message=message, decision=decision)
+
+    async def forget_files(self, message_id: int) -> None:
+        """Delete what was kept of a message: it is shown again."""
+        await self._forget(ReportedPictureRow.message_id == message_id)
+
+    async def expire(self) -> None:
+        """Delete pictures that no moderator looked at in their day. They stay hidden."""
+        before = self._clock() - KEPT_FOR
+        await self._forget(ReportedPictureRow.hidden_at < before)
+        await self._files.delete_older(before)
+
+    async def _forget(self, which: Any) -> None:
+        notes: list[Any] = []
+
+        async def write(session: AsyncSession) -> None:
+            for picture in await session.scalars(select(ReportedPictureRow).where(which)):
+                notes.extend(picture.files)
+                picture.files, picture.embeds, picture.content = [], [], ""
+
+        await self._database.write(write)
+        await self._files.delete(notes)
+
+    def _check(self, admin: Admin) -> None:
+        if not admin.may_manage:
+            raise NotAModerator
+
+
+async def _begin(session: AsyncSession, message: PictureMessage, now: datetime) -> ReportedPictureRow:
+    job = await session.get(JobRow, message.job_id)
+    picture = ReportedPictureRow(
+        message_id=message.message_id,
+        state="reported",
+        guild_id=message.guild_id,
+        channel_id=message.channel_id,
+        job_id=message.job_id,
+        author_id=(job.user_id or 0) if job is not None else 0,
+        content="",
+        embeds=[],
+        files=[],
+        created_at=now,
+        actor_id=0,
+    )
+    session.add(picture)
+    await session.flush()
+    return picture
+
+
+async def _add_report(
+    session: AsyncSession, picture: ReportedPictureRow, reporter_id: int, now: datetime
+) -> None:
+    if await session.get(ReportRow, (picture.message_id, reporter_id)) is not None:
+        return
+    recent = await session.scalar(
+        select(func.count())
+        .select_from(ReportRow)
+        .where(ReportRow.reporter_id == reporter_id, ReportRow.created_at > now - REPORTS_WINDOW)
+    )
+    if (recent or 0) >= MOST_REPORTS:
+        raise TooManyReports(limit=MOST_REPORTS)
+    session.add(ReportRow(message_id=picture.message_id, reporter_id=reporter_id, created_at=now))
+    await session.flush()
+
+
+async def _reports_needed(session: AsyncSession, guild_id: int) -> int:
+    settings = await session.get(GuildSettingsRow, guild_id)
+    chosen = settings.reports_to_hide if settings is not None else None
+    return chosen or REPORTS_TO_HIDE
+
+
+async def _hidden(session: AsyncSession, admin: Admin, message_id: int, again: str) -> ReportedPictureRow:
+    """The row, if it waits for a decision or has the very one: Discord may not have taken that one."""
+    picture = await session.get(ReportedPictureRow, message_id)
+    if picture is None or picture.guild_id != admin.guild_id:
+        raise DecisionForgotten
+    if picture.state not in ("hidden", again):
+        raise AlreadyDecided
+    return picture
+
+
+async def _decide_against(session: AsyncSession, picture: ReportedPictureRow, now: datetime) -> Noted | None:
+    """What counts against who asked for the picture, and can be appealed."""
+    if not picture.author_id:
+        return None
+    job = await session.get(JobRow, picture.job_id)
+    decision = Noted(
+        decision_id=uuid.uuid4().hex,
+        kind="report",
+        guild_id=picture.guild_id,
+        channel_id=picture.channel_id,
+        user_id=picture.author_id,
+        reasons=("report",),
+        prompt=msgspec.msgpack.decode(job.request, type=GenerationRequest).prompt if job is not None else "",
+        locale=job.locale if job is not None else "en-US",
+    )
+    await note_decision(session, decision, now)
+    return decision
+
+
+def _change(action: str, picture: ReportedPictureRow, before: str) -> Change:
+    message = {"message": str(picture.message_id)}
+    return Change(
+        action=action,
+        target=f"member:{picture.author_id}" if picture.author_id else "",
+        before=message | {"picture": before},
+        after=message | {"picture": picture.state},
+    )
+
+
+def _message(row: ReportedPictureRow) -> PictureMessage:
+    return PictureMessage(
+        message_id=row.message_id, guild_id=row.guild_id, channel_id=row.channel_id, job_id=row.job_id
+    )

@@ -1,0 +1,96 @@
+"""The moderators' channel, and direct messages about what was decided there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import aiohttp
+import discord
+
+from bot.audit import Admin
+from bot.client import TrinArtBot
+from bot.i18n import N_, Translate, translator
+from cogs.admin_answer import Interaction
+
+log = logging.getLogger(__name__)
+
+REASONS = {
+    "sexual_minor": N_("sexual content together with minors"),
+    "sexual": N_("sexual content"),
+    "minor": N_("minors"),
+    "real_person_sexual": N_("sexual content about real people"),
+    "server_list": N_("a word that this server does not allow"),
+    "host_list": N_("a word that the host does not allow"),
+    "too_long": N_("too long to be checked"),
+    "report": N_("reported by members"),
+}
+"""Why something was decided, by code; what is not here is shown by its code."""
+
+
+def moderator_of(interaction: Interaction) -> Admin:
+    """Who pressed a button, and whether Discord says that they moderate the server.
+
+    The permissions are the presser's own, whoever installed the bot whose message it is: a picture that a
+    member's own installation brought here is a matter of the server's moderators too.
+    """
+    may = interaction.permissions.manage_guild or interaction.permissions.moderate_members
+    return Admin(
+        actor_id=interaction.user.id,
+        guild_id=interaction.guild_id or 0,
+        may_manage=bool(interaction.guild_id) and may,
+    )
+
+
+async def language_of_server(bot: TrinArtBot, guild_id: int) -> Translate:
+    """The language that a server's admins chose for the bot, or else for the server."""
+    chosen = await bot.services.administration.language(guild_id)
+    guild = bot.get_guild(guild_id)
+    return translator(chosen or (guild.preferred_locale.value if guild is not None else "en-US"))
+
+
+def reasons_text(reasons: Sequence[str], t: Translate) -> str:
+    """Reasons in words."""
+    return ", ".join(t(REASONS[reason]) if reason in REASONS else reason for reason in reasons) or "—"
+
+
+async def post(
+    bot: TrinArtBot,
+    channel_id: int,
+    embed: discord.Embed,
+    view: discord.ui.View,
+    files: Sequence[discord.File] = (),
+) -> int | None:
+    """Post in the moderators' channel; the message's id, or None if Discord did not take it."""
+    channel = bot.get_partial_messageable(channel_id)
+    try:
+        message = await channel.send(
+            embed=embed, view=view, files=files, allowed_mentions=discord.AllowedMentions.none()
+        )
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        log.warning("channel %d of moderators: %s", channel_id, error)
+        return None
+    return message.id
+
+
+async def tell(bot: TrinArtBot, user_id: int, text: str, view: discord.ui.View | None = None) -> bool:
+    """Send a direct message; False if the member takes none."""
+    try:
+        user = bot.get_user(user_id) or await bot.fetch_user(user_id)
+        none = discord.AllowedMentions.none()
+        if view is None:
+            await user.send(text, allowed_mentions=none)
+        else:
+            await user.send(text, view=view, allowed_mentions=none)
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        log.info("a member could not be told by direct message: %s", error)
+        return False
+    return True
+
+
+def is_age_restricted(bot: TrinArtBot, channel_id: int) -> bool | None:
+    """What Discord says of a channel, a thread's parent included; None for one that is not known here."""
+    channel = bot.get_channel(channel_id)
+    if isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+        return bool(getattr(channel, "is_nsfw", bool)())
+    return None
