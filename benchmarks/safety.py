@@ -1,7 +1,7 @@
 """How long the checks take before a picture is drawn.
 
 Prompts: the real rules on texts of 2,000 characters of every kind that `benchmarks/safety_prompts.py` has.
-The 99th percentile is over all of them, and that of the slowest kind is beside it. Times are of the processor,
+The 99th percentile is over all of them, and that of the slowest kind is beside it. Times are the processor's,
 so that waiting for it stays out.
 """
 

@@ -200,7 +200,7 @@ class PresetStore:
         with told_to_members():
             await self._screening.screen_preset(
                 admin.guild_id,
-                admin.user_id,
+                admin.actor_id,
                 prompt=draft.prompt,
                 negative=draft.negative,
                 others=(name, draft.description),

@@ -115,8 +115,8 @@ class Upkeep:
         await self._database.write(take)
 
     async def forget(self) -> None:
-        """Delete jobs and appeals, with their prompts, reports, refusals and decisions that are older than the
-        host keeps them; and strikes that count no more."""
+        """Delete jobs and appeals, with their prompts, reports, refusals and decisions that are older than
+        the host keeps them; and strikes that count no more."""
         before = self._clock() - self._retention
         old_jobs = select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.created_at < before).limit(CHUNK)
         old_refusals = select(RefusalRow.id).where(RefusalRow.created_at < before).limit(CHUNK)

@@ -261,12 +261,8 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return "—"
         case _, bool():
             return t("yes") if value else t("no")
-        case "exempt_roles", list():
-            return " ".join(f"<@&{role}>" for role in value[:MAX_LINES])
-        case "allowed_channels", list():
-            return " ".join(f"<#{channel}>" for channel in value[:MAX_LINES])
-        case (("block_list" | "allow_list"), list()):
-            return ", ".join(plain(str(word)) for word in value)
+        case _, list():
+            return _listed(name, value)
         case (("result_channel_id" | "moderation_channel_id"), int()):
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):
@@ -277,6 +273,18 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return f"{value:g}"
         case _:
             return plain(str(value))
+
+
+def _listed(name: str, values: list[Any]) -> str:
+    match name:
+        case "exempt_roles":
+            return " ".join(f"<@&{role}>" for role in values[:MAX_LINES])
+        case "allowed_channels":
+            return " ".join(f"<#{channel}>" for channel in values[:MAX_LINES])
+        case "block_list" | "allow_list":
+            return ", ".join(plain(str(word)) for word in values)
+        case _:
+            return plain(str(values))
 
 
 def _parsed(name: str, text: str, t: Translate) -> str:

@@ -9,14 +9,13 @@ from bot.i18n import N_
 
 
 class PromptRefused(MemberError):
-    """The prompt check refuses a request. `code` is its reason, `decision_id` where it is recorded."""
+    """The prompt check refuses a request. `code` is its reason; its `decision_id` is where it is recorded."""
 
     message = N_("This request goes against the rules of this bot, so it was not taken. Nothing was charged.")
 
     def __init__(self, *, code: str, decision_id: str, **fields: object) -> None:
         self.code = code
-        self.decision_id = decision_id
-        super().__init__(**fields)
+        super().__init__(decision_id=decision_id, **fields)
 
 
 class SexualMinorRefused(PromptRefused):

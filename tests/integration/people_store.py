@@ -20,7 +20,7 @@ MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 
 def administration_of(database: Database, clock: Callable[[], datetime]) -> Administration:
     """What admins do, by a clock of the test's."""
-    return Administration(database, HostRules(), PresetBook.load(), clock)
+    return Administration(database, HostRules(), PresetBook.load(), clock, kept_days=30)
 
 
 def job_of(number: int, user_id: int) -> Callable[[AsyncSession], Awaitable[None]]:

@@ -1,4 +1,4 @@
-"""`/admin safety`: levels and lists of a server within the host's cap, and what they do to the next request."""
+"""`/admin safety`: what a server may be shown, within what the host allows, and who changed it."""
 
 from __future__ import annotations
 

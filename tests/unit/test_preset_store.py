@@ -148,7 +148,10 @@ async def test_changes_at_the_same_time_make_one_version_each(database_url: str)
         Database.connect(database_url) as database,
         Database.connect(database_url, upgrade=False) as other,
     ):
-        stores = [PresetStore(database, BOOK, screening(database)), PresetStore(other, BOOK)]
+        stores = [
+            PresetStore(database, BOOK, screening(database)),
+            PresetStore(other, BOOK, screening(other)),
+        ]
         await stores[0].create(BOSS, "Foggy", draft("fog"))
         prompts = [f"fog {number}" for number in range(8)]
         await asyncio.gather(
