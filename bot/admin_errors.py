@@ -21,10 +21,6 @@ class NotYourButton(MemberError):
     message = N_("Only who asked for this list can turn its pages, for 15 minutes. Ask for your own.")
 
 
-class RecordsUnavailable(MemberError):
-    message = N_("The records cannot be reached just now, so nothing was changed. Please try again later.")
-
-
 class Paused(MemberError):
     message = N_(
         "The host has paused the bot for maintenance. What was asked for before is still drawn. "
@@ -52,6 +48,13 @@ class CannotPostThere(MemberError):
     message = N_(
         "Pictures cannot be posted in {channel}: the bot needs View Channel, Send Messages, Embed Links, "
         "Attach Files and Read Message History there. Nothing was changed."
+    )
+
+
+class ChannelNotKnownYet(MemberError):
+    message = N_(
+        "Discord has not told the bot about {channel} yet. Nothing was changed; "
+        "please try again in a few minutes."
     )
 
 

@@ -48,9 +48,10 @@ class Export:
 class Reports:
     """Reads; changes nothing."""
 
-    def __init__(self, desk: Desk, host: HostRules) -> None:
+    def __init__(self, desk: Desk, host: HostRules, *, kept_days: int) -> None:
         self._desk = desk
         self._host = host
+        self._kept_days = kept_days
 
     async def overview(self, admin: Admin) -> Overview:
         """All rules and settings of a server."""
@@ -99,13 +100,18 @@ class Reports:
     async def usage(self, admin: Admin, *, days: int) -> Usage:
         """What was drawn and refused in the last days, today among them, in the server's time zone.
 
+        Of days before the host's retention there are no records, so these are left out.
+
         Raises:
             OutOfRange: so many days cannot be asked for.
         """
         check_range("days", days, 1, MAX_USAGE_DAYS)
         now = self._desk.clock()
         return await self._desk.read(
-            admin, lambda session: read_usage(session, admin.guild_id, days=days, now=now)
+            admin,
+            lambda session: read_usage(
+                session, admin.guild_id, days=days, now=now, kept_days=self._kept_days
+            ),
         )
 
 

@@ -33,15 +33,16 @@ class Administration:
         database: Database,
         host_rules: HostRules,
         presets: PresetBook,
-        clock: Callable[[], datetime] = utc_now,
         *,
+        kept_days: int,
+        clock: Callable[[], datetime] = utc_now,
         cap: Level = "default",
     ) -> None:
         desk = Desk(database, clock)
         self.log = desk.log
         self.rules = RuleChanges(desk, presets)
         self.members = MemberChanges(desk, host_rules)
-        self.reports = Reports(desk, host_rules)
+        self.reports = Reports(desk, host_rules, kept_days=kept_days)
         self.safety = SafetyChanges(desk, cap)
         self.host = HostChanges(desk)
         self._database = database

@@ -14,7 +14,8 @@ from bot.content_credentials import ContentSigner
 from bot.database.session import Database
 from bot.generation import GenerationService
 from bot.history import JobHistory
-from bot.jobs import JobStore
+from bot.job_store import JobStore
+from bot.own_jobs import OwnJobs
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import PresetBook
@@ -42,6 +43,7 @@ class Services:
     generation: GenerationService
     allowances: Allowances
     history: JobHistory
+    own_jobs: OwnJobs
     presets: PresetStore
     privacy: Privacy
     administration: Administration
@@ -89,7 +91,13 @@ async def open_services(
             shards=shards,
             deadline_seconds=settings.deadline,
         )
-        administration = Administration(database, settings.host_rules, book, cap=settings.safety_level)
+        administration = Administration(
+            database,
+            settings.host_rules,
+            book,
+            kept_days=settings.retention_days,
+            cap=settings.safety_level,
+        )
         await engine.start()
         try:
             async with service, upkeep.running(also=service.take_up):
@@ -98,6 +106,7 @@ async def open_services(
                     administration=administration,
                     allowances=Allowances(database, settings.host_rules),
                     history=JobHistory(database),
+                    own_jobs=OwnJobs(service, jobs, shards),
                     presets=presets,
                     privacy=Privacy(database, pictures, decisions.user_key),
                     shards=shards,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,16 +12,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.admin_errors import NotAllowed, RecordsUnavailable
+from bot.admin_errors import NotAllowed
+from bot.database.failures import told_to_members
 from bot.database.models import AuditRow
 from bot.database.session import Database
 from bot.errors import ControlCharacters, OutOfRange, TextTooLong
 from bot.ledger import lock_ledger
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,7 +31,7 @@ class Admin:
     """Who acts on which server, and whether they may.
 
     `guild_id` is 0 for what the host does to all servers. The caller knows Discord and fills in `may_manage`
-    (`cogs/admin_render.py` for admins, `cogs/host.py` for the host); nothing is done without it.
+    (`cogs/admin_answer.py` for admins, `cogs/host.py` for the host); nothing is done without it.
     """
 
     actor_id: int
@@ -100,11 +97,8 @@ class Desk:
                 session.add(_row(admin, change, now))
             return change
 
-        try:
+        with told_to_members():
             return await self._database.write(transaction)
-        except (SQLAlchemyError, OSError) as error:
-            log.exception("a change by an admin could not be recorded")
-            raise RecordsUnavailable from error
 
     async def read(self, admin: Admin, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Look something up for somebody who may see it.
@@ -114,12 +108,9 @@ class Desk:
             RecordsUnavailable: the database did not answer.
         """
         admin.check()
-        try:
+        with told_to_members():
             async with self._database.session() as session:
                 return await work(session)
-        except (SQLAlchemyError, OSError) as error:
-            log.exception("something could not be looked up for an admin")
-            raise RecordsUnavailable from error
 
     async def log(
         self, admin: Admin, *, page: int, size: int, newest: int | None = None
@@ -177,4 +168,5 @@ def clean_text(option: str, text: str | None, limit: int = MAX_REASON) -> str:
 def check_range(option: str, value: float, low: float, high: float) -> None:
     """Raise `OutOfRange` for what is not between these, not-a-number among them."""
     if not low <= value <= high:
-        raise OutOfRange(option=option, value=f"{value:g}", low=f"{low:g}", high=f"{high:g}")
+        low_text, high_text, given = (f"{number:.15g}" for number in (low, high, value))
+        raise OutOfRange(option=option, value=given, low=low_text, high=high_text)

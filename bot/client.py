@@ -14,6 +14,7 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bot.admin_errors import ChannelNotKnownYet
 from bot.app import Services
 from bot.errors import MemberError, OperatorError, UnexpectedError
 from bot.i18n import TRANSLATED, translator
@@ -59,7 +60,7 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
         self, interaction: discord.Interaction[TrinArtBot], error: app_commands.AppCommandError, /
     ) -> None:
         """Tell the member in private; the traceback goes to the log."""
-        cause = error.__cause__ or error
+        cause = _cause_of(error)
         if not isinstance(cause, MemberError):
             name = interaction.command.qualified_name if interaction.command else "?"
             log.error("command %s failed", name, exc_info=cause)
@@ -68,6 +69,17 @@ class TrinArtTree(app_commands.CommandTree["TrinArtBot"]):
             await interaction.client.refuse(interaction, cause.text(interaction.locale.value))
         except (discord.HTTPException, aiohttp.ClientError, OSError):
             log.exception("an error could not be told to the member")
+
+
+def _cause_of(error: app_commands.AppCommandError) -> BaseException:
+    """What a cog raised, or what is behind an error of discord.py's own."""
+    if (
+        isinstance(error, app_commands.TransformerError)
+        and error.type is discord.AppCommandOptionType.channel
+    ):
+        # An option names a channel of a server that is still to come: right after READY, or in an outage.
+        return ChannelNotKnownYet(channel=f"<#{error.value.id}>")
+    return error.__cause__ or error
 
 
 class TrinArtBot(commands.AutoShardedBot):

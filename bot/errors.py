@@ -138,7 +138,7 @@ class GenerationCancelled(MemberError):
 class CancelledMidway(GenerationCancelled):
     message = N_(
         "Cancelled. No picture was drawn. "
-        "The {step} of {steps} steps that were done cost {paid} of {cost} pictures."
+        "The {step} of {steps} steps that were done cost {paid} instead of {cost}."
     )
 
 
@@ -194,7 +194,9 @@ class LimitReached(MemberError):
 
 def _told(name: str, value: object, t: Translate) -> object:
     match name, value:
-        case (("cost" | "left" | "amount"), int(thousandths)):
+        case "cost", int(thousandths):
+            return amount_text(thousandths, t)
+        case (("left" | "amount"), int(thousandths)):
             return pictures(thousandths)
         case "window", str(window):
             return window_text(window, t)
@@ -219,68 +221,79 @@ def pictures(thousandths: int) -> str:
     )
 
 
+def amount_text(thousandths: int, t: Translate) -> str:
+    """With its unit: `1 picture`, `0.94 pictures`."""
+    count = pictures(thousandths)
+    return t(N_("1 picture")) if count == "1" else t(N_("{count} pictures"), count=count)
+
+
 WINDOWS = {"day": N_("today"), "week": N_("this week"), "month": N_("this month")}
 
 
 def window_text(window: str, t: Translate) -> str:
-    """A quota's window, to follow "left": `today`, `in 24 hours`."""
+    """A quota's window, to follow "left": `today`, `in 24 hours`, `in 7 days`."""
     if window in WINDOWS:
         return t(WINDOWS[window])
-    return t(N_("in {hours} hours"), hours=window.removesuffix("h"))
+    hours = int(window.removesuffix("h"))
+    if hours == 1:
+        return t(N_("in an hour"))
+    if hours % 24 or hours == 24:
+        return t(N_("in {hours} hours"), hours=hours)
+    return t(N_("in {days} days"), days=hours // 24)
 
 
 class MemberQuotaUsedUp(LimitReached):
     message = N_(
-        "This costs {cost} pictures, and you have {left} of {amount} left {window}. "
+        "This costs {cost}, and you have {left} of {amount} left {window}. "
         "Try again {when}, or ask for fewer images or steps or a smaller size. Nothing was charged."
     )
 
 
 class ChannelQuotaUsedUp(LimitReached):
     message = N_(
-        "This costs {cost} pictures, and this channel has {left} of {amount} left {window}, for everybody "
+        "This costs {cost}, and this channel has {left} of {amount} left {window}, for everybody "
         "together. Try again {when}, or in another channel. Nothing was charged."
     )
 
 
 class ServerQuotaUsedUp(LimitReached):
     message = N_(
-        "This costs {cost} pictures, and this server has {left} of {amount} left {window}, for everybody "
+        "This costs {cost}, and this server has {left} of {amount} left {window}, for everybody "
         "together. Try again {when}. Nothing was charged."
     )
 
 
 class HostUserQuotaUsedUp(LimitReached):
     message = N_(
-        "This costs {cost} pictures, and you have {left} of the {amount} left {window} that the host of this "
+        "This costs {cost}, and you have {left} of the {amount} left {window} that the host of this "
         "bot gives each person, over all servers. Try again {when}. Nothing was charged."
     )
 
 
 class HostServerQuotaUsedUp(LimitReached):
     message = N_(
-        "This costs {cost} pictures, and this server has {left} of the {amount} left {window} that the host "
+        "This costs {cost}, and this server has {left} of the {amount} left {window} that the host "
         "of this bot gives each server. Try again {when}. Nothing was charged."
     )
 
 
 class CostsTooMuch(LimitReached):
     message = N_(
-        "This costs {cost} pictures, more than the {amount} that are allowed {window} in all. "
+        "This costs {cost}, more than the {amount} that are allowed {window} in all. "
         "Ask for fewer images or steps or a smaller size. Nothing was charged."
     )
 
 
 class TooOften(LimitReached):
     message = N_(
-        "That was too fast: {count} requests in {seconds} seconds are allowed. Try again {when}. "
+        "That was too fast: the limit for requests is {count} in {seconds} seconds. Try again {when}. "
         "Nothing was charged."
     )
 
 
 class TooManyJobs(LimitReached):
     message = N_(
-        "You have {limit} requests that wait or are being drawn, as many as are allowed at a time. "
+        "Requests of yours that wait or are being drawn: {limit}, as many as are allowed at a time. "
         "Try again when one is done; /jobs shows them. Nothing was charged."
     )
 

@@ -20,43 +20,31 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.admin_errors import Paused
 from bot.errors import (
     DatabaseUnavailable,
-    DeadlineNotMet,
-    ElsewhereJob,
     EngineNotReady,
-    GenerationFailed,
-    JobAlreadyEnded,
-    JobNotFound,
     MemberError,
     ModelUnavailable,
     NotDelivered,
-    NotYourJob,
     Postponed,
-    QueueFull,
     ShuttingDown,
     UnexpectedError,
-    cancelled,
 )
-from bot.jobs import ENDED, IllegalTransition, Job, JobStore, Origin, utc_now
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import Job, Origin, utc_now
 from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.preset_store import PresetStore
 from bot.presets import GenerationOptions, PresetBook
-from bot.quotas import Asker, cost_of_steps
+from bot.quotas import Asker
 from bot.reply import JobProgress, Reply, Undeliverable
 from bot.reservations import Reservations
 from bot.runs import Runs
-from bot.safety.delivery import Drawn, PendingDelivery, ReleaseDesk
-from bot.safety.refusals import PicturesUnchecked
+from bot.safety.delivery import Drawn, ReleaseDesk
 from bot.safety.screening import Screening
 from bot.shards import Shards
 from engine.client import EngineClient, EngineClosed
 from engine.protocol import (
-    Cancelled,
     EngineReady,
     EngineUnavailable,
-    Failed,
-    FailureCode,
-    Finished,
     GenerationRequest,
     ModelCard,
     Preview,
@@ -108,8 +96,6 @@ class GenerationService:
         self._taken_up: set[str] = set()
         self.reply_to: Callable[[Job], Reply] | None = None
         """Makes the reply of a job that an earlier process accepted; None until there is a way to answer."""
-        self._cancelled: dict[str, int] = {}
-        """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
         self._kept: set[str] = set()
         """Jobs whose pictures Discord takes nowhere: not worth an attempt before the next start."""
         self.paused = False
@@ -247,7 +233,7 @@ class GenerationService:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, TerminalEvent):
-                    return await self._end(job, event, progress)
+                    return await self.outcomes.end(job, event, progress, self.engine.card)
                 if isinstance(event, Progress) and job.state == "queued":
                     job = await self._mark_running(job)
                 if isinstance(event, Preview):
@@ -264,69 +250,7 @@ class GenerationService:
             log.exception("the start of job %s could not be recorded", job.id)
             return job
 
-    async def _end(self, job: Job, event: TerminalEvent, progress: JobProgress) -> Drawn:
-        match event:
-            case Finished(_, images, seconds):
-                card = self.engine.card
-                assert card is not None, "a worker was ready, or it could not have finished"
-                return await self.outcomes.keep(job, images, seconds=seconds, card=card)
-            case Failed(_, "queue_full" | "deadline" as code, detail):
-                log.warning("job %s was refused: %s: %s", job.id, code, detail)
-                await self._jobs.mark(job, "refused", error_code=code)
-                raise QueueFull if code == "queue_full" else DeadlineNotMet
-            case Failed(_, code, detail):
-                log.error("job %s failed: %s: %s", job.id, code, detail)
-                await self._jobs.mark(job, "failed", error_code=code)
-                raise _failure(code, job)
-            case Cancelled():
-                paid = cost_of_steps(job.cost, progress.step, progress.steps)
-                self._cancelled[job.id] = paid
-                await self._jobs.mark(job, "cancelled", used=paid)
-                del self._cancelled[job.id]
-                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
-
-    # --- fetch, cancel, restart ---
-
-    async def fetch(self, job_id: str, user_id: int) -> PendingDelivery:
-        """Pictures that could not be delivered, for the member who asked for them; to be settled then.
-
-        Raises:
-            NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
-            PicturesWithheld: none of them may be shown.
-        """
-        job = await self._find(job_id, user_id)
-        drawn = await self.outcomes.kept(job)
-        if drawn is None:
-            raise JobNotFound
-        return self.outcomes.pending(drawn)
-
-    async def cancel(self, job_id: str, user_id: int) -> None:
-        """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.
-
-        Raises:
-            NotYourJob | JobAlreadyEnded: it cannot be cancelled by this member, or any more.
-            JobNotFound: the database cannot say whose it is.
-        """
-        job = await self._find(job_id, user_id)
-        if job.state == "succeeded":
-            raise JobAlreadyEnded
-        if not self.engine.cancel(job_id) and job_id not in self.runs.job_ids:
-            await self._jobs.mark(job, "cancelled", used=0)  # nobody has begun it
-
-    async def _find(self, job_id: str, user_id: int) -> Job:
-        """A member's own job that has not ended."""
-        try:
-            job = await self._jobs.get(job_id)
-        except (SQLAlchemyError, OSError) as error:
-            log.exception("job %s could not be looked up", job_id)
-            raise JobNotFound from error
-        if job is None or job.state in ENDED:
-            raise JobAlreadyEnded
-        if job.origin.user_id != user_id:
-            raise NotYourJob
-        if not self._shards.own(job.origin.guild_id):
-            raise ElsewhereJob
-        return job
+    # --- after a restart, or an outage ---
 
     async def take_up(self) -> None:
         """Run what an earlier process left, and jobs whose pictures did not arrive, oldest first."""
@@ -340,19 +264,7 @@ class GenerationService:
         for job in jobs:
             if not self._shards.own(job.origin.guild_id) or job.origin.application_id is None:
                 continue  # another process's, or of the command line
-            if job.id in self._cancelled:
-                await self._jobs.mark(job, "cancelled", used=self._cancelled.pop(job.id))
-            elif job.id not in self._kept | self.runs.job_ids:
-                self._taken_up.add(job.id)  # promised before: not refused by the engine
-                self.start(job, self.reply_to(job))
-
-
-def _failure(code: FailureCode, job: Job) -> MemberError:
-    """What the member hears of a job that the engine could not do."""
-    match code:
-        case "model_unavailable":
-            return ModelUnavailable()
-        case "check_failed":
-            return PicturesUnchecked(job_id=job.id[:8])
-        case _:
-            return GenerationFailed(job_id=job.id[:8])
+            if job.id in self._kept | self.runs.job_ids or await self.outcomes.record_cancelled(job):
+                continue
+            self._taken_up.add(job.id)  # promised before: not refused by the engine
+            self.start(job, self.reply_to(job))

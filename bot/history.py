@@ -8,11 +8,11 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import select
 
+from bot.balances import paid_for
 from bot.database.failures import told_to_members
 from bot.database.models import JobRow
 from bot.database.session import Database
 from bot.jobs import ENDED, JobState
-from bot.ledger import paid_for
 from bot.safety.delivery import WITHHELD
 from engine.protocol import GenerationRequest
 

@@ -1,27 +1,15 @@
-"""Durable jobs: what was accepted is on disk before the engine hears of it, and so is how it ended.
-
-A job begins in `bot/reservations.py`; all that comes after is here. Whatever ends it closes its account in
-the ledger in the same transaction.
-"""
+"""Jobs: what was accepted, the states that it goes through, and its row."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import selectinload
 
-from bot.database.models import GuildSettingsRow, ImageRow, JobRow
-from bot.database.safety import SafetyDecisionRow
-from bot.database.session import Database
+from bot.database.models import JobRow
 from bot.errors import TrinArtError
-from bot.ledger import close_job
 from bot.limits import Left
 from bot.quotas import Asker
 from bot.safety.levels import Level
@@ -67,10 +55,6 @@ def utc_now() -> datetime:
 
 class DuplicateInteraction(TrinArtError):
     """Discord delivered an interaction a second time; the first delivery has its job."""
-
-
-class IllegalTransition(TrinArtError):
-    """A job was not in a state from which the wanted one can be entered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,180 +125,37 @@ class Job:
     """What the member may still draw after it, as it was when it was accepted. Not kept."""
 
 
-log = logging.getLogger(__name__)
+def to_row(job: Job) -> dict[str, Any]:
+    """The columns of a job that was just accepted."""
+    origin = job.origin
+    return {
+        "id": job.id,
+        "state": job.state,
+        "request": msgspec.msgpack.encode(job.request),
+        "cost": job.cost,
+        "preset": job.request.labels.get("Preset", ""),
+        "created_at": job.created_at,
+        "level": job.level,
+        "prompt_decision": "strict" if job.is_strict else "allow",
+        "prompt_reasons": list(job.prompt_reasons),
+        "interaction_id": origin.interaction_id,
+        "interaction_token": origin.interaction_token,
+        "application_id": origin.application_id,
+        "guild_id": origin.guild_id,
+        "channel_id": origin.channel_id,
+        "user_id": origin.user_id,
+        "message_id": origin.message_id,
+        "locale": origin.locale,
+        "attachment_size_limit": origin.attachment_size_limit,
+    }
 
 
-class JobStore:
-    """The jobs of one database."""
+def to_job(row: JobRow) -> Job:
+    """A row with its images as the rest of the bot knows it.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def mark(
-        self, job: Job, state: JobState, *, error_code: str | None = None, used: int | None = None
-    ) -> Job:
-        """Enter a state. An ended job forgets its interaction's token, and its account is closed.
-
-        Args:
-            used: thousandths of a picture that a cancelled job pays for, or a delivered one of whose
-                pictures some were withheld.
-
-        Raises:
-            IllegalTransition: the job is not where it was thought to be.
-        """
-        now = self._clock()
-        values: dict[str, object] = {"state": state, "error_code": error_code}
-        if state in ENDED:
-            values["interaction_token"] = None
-        if state in TIMES:
-            values[TIMES[state]] = now
-        paid = {"delivered": job.cost if used is None else used, "cancelled": used or 0}.get(state, 0)
-
-        async def change(session: AsyncSession) -> None:
-            changed = await session.execute(
-                update(JobRow)
-                .where(JobRow.id == job.id, JobRow.state.in_(BEFORE[state]))
-                .values(**values)
-                .returning(JobRow.id)
-            )
-            if changed.one_or_none() is None:
-                raise IllegalTransition(f"job {job.id} cannot become {state}")
-            if state in ENDED:
-                await close_job(session, job.id, used=paid, reason=error_code or state, now=now)
-
-        await self._database.write(change)
-        return replace(job, state=state)
-
-    async def succeed(
-        self,
-        job: Job,
-        images: Sequence[StoredImage],
-        *,
-        seconds: float,
-        card: ModelCard,
-        decisions: Sequence[SafetyDecisionRow] = (),
-    ) -> Job:
-        """Record the pictures, and why some are withheld, and enter `succeeded`, in one transaction."""
-
-        async def record(session: AsyncSession) -> None:
-            row = await session.get_one(JobRow, job.id, options=[selectinload(JobRow.images)])
-            if row.state not in BEFORE["succeeded"]:
-                raise IllegalTransition(f"job {job.id} is {row.state}, it cannot become succeeded")
-            row.state = "succeeded"
-            row.finished_at = self._clock()
-            row.seconds = seconds
-            row.model = msgspec.to_builtins(card)
-            row.images = [
-                ImageRow(
-                    position=position,
-                    seed=image.seed,
-                    width=image.width,
-                    height=image.height,
-                    sha256=image.sha256,
-                    file_name=image.file_name,
-                    verdict=msgspec.to_builtins(image.verdict),
-                    is_withheld=image.is_withheld,
-                )
-                for position, image in enumerate(images)
-            ]
-            session.add_all(decisions)
-
-        await self._database.write(record)
-        return replace(job, state="succeeded", images=tuple(images), seconds=seconds, card=card)
-
-    async def record_decisions(
-        self, job: Job, decisions: Sequence[SafetyDecisionRow], withheld: Collection[int]
-    ) -> Job:
-        """Write decisions on a job's pictures down, and which of them are withheld for good."""
-
-        async def record(session: AsyncSession) -> None:
-            session.add_all(decisions)
-            await session.execute(
-                update(ImageRow)
-                .where(ImageRow.job_id == job.id, ImageRow.position.in_(withheld))
-                .values(is_withheld=True)
-            )
-
-        await self._database.write(record)
-        images = (
-            replace(image, is_withheld=image.is_withheld or position in withheld)
-            for position, image in enumerate(job.images)
-        )
-        return replace(job, images=tuple(images))
-
-    async def note_delivery(self, job: Job, moment: Literal["delivery_begun_at", "undelivered_at"]) -> Job:
-        """Write down the first time that this happened to a job, and only the first."""
-        if getattr(job, moment) is not None:
-            return job
-        now = self._clock()
-
-        async def note(session: AsyncSession) -> None:
-            await session.execute(update(JobRow).where(JobRow.id == job.id).values({moment: now}))
-
-        await self._database.write(note)
-        return replace(job, **{moment: now})
-
-    async def result_channel(self, job: Job) -> int | None:
-        """Where a server's admins want pictures to be shown, None for where they were asked for."""
-        if job.origin.guild_id is None:
-            return None
-        async with self._database.session() as session:
-            settings = await session.get(GuildSettingsRow, job.origin.guild_id)
-            return settings.result_channel_id if settings is not None else None
-
-    async def get(self, job_id: str) -> Job | None:
-        """A job by its id."""
-        async with self._database.session() as session:
-            row = await session.get(JobRow, job_id, options=[selectinload(JobRow.images)])
-            return _to_job(row) if row is not None else None
-
-    async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
-        """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
-        before = created_before or self._clock()
-        return await self._select(JobRow.state.in_(UNENDED), JobRow.created_at <= before)
-
-    async def kept_since_before(self, moment: datetime) -> list[Job]:
-        """Jobs whose pictures Discord has not taken since before that moment."""
-        return await self._select(JobRow.state == "succeeded", JobRow.undelivered_at < moment)
-
-    async def _select(self, *conditions: ColumnElement[bool]) -> list[Job]:
-        async with self._database.session() as session:
-            rows = await session.scalars(
-                select(JobRow)
-                .where(*conditions)
-                .order_by(JobRow.created_at)
-                .options(selectinload(JobRow.images))
-            )
-            jobs = [(row.id, _readable(row)) for row in rows]
-        for job_id in [job_id for job_id, job in jobs if job is None]:
-            await self._fail_unreadable(job_id)
-        return [job for _, job in jobs if job is not None]
-
-    async def _fail_unreadable(self, job_id: str) -> None:
-        """A job that this version cannot read, after a downgrade for example, ends and is refunded."""
-        now = self._clock()
-
-        async def end(session: AsyncSession) -> None:
-            await session.execute(
-                update(JobRow)
-                .where(JobRow.id == job_id, JobRow.state.in_(UNENDED))
-                .values(state="failed", error_code="unreadable", finished_at=now, interaction_token=None)
-            )
-            await close_job(session, job_id, used=0, reason="unreadable", now=now)
-
-        await self._database.write(end)
-
-
-def _readable(row: JobRow) -> Job | None:
-    try:
-        return _to_job(row)
-    except msgspec.MsgspecError:
-        log.exception("job %s cannot be read", row.id)
-        return None
-
-
-def _to_job(row: JobRow) -> Job:
+    Raises:
+        msgspec.MsgspecError: another version of the bot wrote it.
+    """
     return Job(
         id=row.id,
         request=msgspec.msgpack.decode(row.request, type=GenerationRequest),

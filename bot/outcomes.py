@@ -8,12 +8,23 @@ from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import UnexpectedError
-from bot.jobs import IllegalTransition, Job, JobStore
+from bot.errors import (
+    DeadlineNotMet,
+    GenerationFailed,
+    MemberError,
+    ModelUnavailable,
+    QueueFull,
+    UnexpectedError,
+    cancelled,
+)
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import Job
 from bot.pictures import PictureStore
-from bot.reply import Undeliverable
+from bot.quotas import cost_of_steps
+from bot.reply import JobProgress, Undeliverable
 from bot.safety.delivery import Drawn, PendingDelivery, ReleaseDesk
-from engine.protocol import Image, ModelCard
+from bot.safety.refusals import PicturesUnchecked
+from engine.protocol import Cancelled, Failed, FailureCode, Finished, Image, ModelCard, TerminalEvent
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +36,52 @@ class Outcomes:
         self._jobs = jobs
         self._pictures = pictures
         self._desk = desk
+        self._cancelled: dict[str, int] = {}
+        """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
+
+    async def end(
+        self, job: Job, event: TerminalEvent, progress: JobProgress, card: ModelCard | None
+    ) -> Drawn:
+        """What the engine made of a job, recorded.
+
+        Raises:
+            MemberError: there are no pictures, and why.
+            SQLAlchemyError | OSError: it could not be recorded; the job goes on later.
+        """
+        match event:
+            case Finished(_, images, seconds):
+                assert card is not None, "a worker was ready, or it could not have finished"
+                return await self.keep(job, images, seconds=seconds, card=card)
+            case Failed(_, "queue_full" | "deadline" as code, detail):
+                log.warning("job %s was refused: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "refused", error_code=code)
+                raise QueueFull if code == "queue_full" else DeadlineNotMet
+            case Failed(_, code, detail):
+                log.error("job %s failed: %s: %s", job.id, code, detail)
+                await self._jobs.mark(job, "failed", error_code=code)
+                raise _failure(code, job)
+            case Cancelled():
+                paid = cost_of_steps(job.cost, progress.step, progress.steps)
+                self._cancelled[job.id] = paid
+                await self.record_cancelled(job)
+                raise cancelled(paid=paid, cost=job.cost, step=progress.step, steps=progress.steps)
+
+    async def record_cancelled(self, job: Job) -> bool:
+        """Record that a job was stopped, if it was; False if it was not.
+
+        Its member was told so: a database that is away is told later, and nothing is drawn meanwhile.
+        """
+        if job.id not in self._cancelled:
+            return False
+        try:
+            await self._jobs.mark(job, "cancelled", used=self._cancelled[job.id])
+        except (SQLAlchemyError, OSError):
+            log.exception("that job %s was cancelled could not be recorded", job.id)
+            return True
+        except IllegalTransition as error:
+            log.warning("somebody else brought this job to its end: %s", error)
+        del self._cancelled[job.id]
+        return True
 
     async def keep(self, job: Job, images: Sequence[Image], *, seconds: float, card: ModelCard) -> Drawn:
         """Files first, then the row that names them. What could be shown nowhere is not written at all.
@@ -109,3 +166,14 @@ class Outcomes:
             current = await self._jobs.get(failed.id)
             await self._pictures.delete(current.images if current else ())
         return True
+
+
+def _failure(code: FailureCode, job: Job) -> MemberError:
+    """What the member hears of a job that the engine could not do."""
+    match code:
+        case "model_unavailable":
+            return ModelUnavailable()
+        case "check_failed":
+            return PicturesUnchecked(job_id=job.id[:8])
+        case _:
+            return GenerationFailed(job_id=job.id[:8])

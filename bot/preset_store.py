@@ -1,29 +1,28 @@
 """The presets of servers in the database: read for requests and members, changed by those who may.
 
-Whatever is changed is in the audit log, with what was before and after, or was not changed.
+Changed through the `Desk` of `bot/audit.py`, as everything else that admins do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.audit import Admin, Change, Desk
 from bot.database.failures import RecordsUnavailable, told_to_members
-from bot.database.models import AuditRow, GuildSettingsRow, PresetRow
+from bot.database.models import GuildSettingsRow, PresetRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.presets import PresetBook
 from bot.safety.screening import Screening
 from bot.server_presets import (
     MAX_PRESETS,
-    Editor,
     NoSuchPreset,
     PresetChange,
     PresetDraft,
@@ -31,6 +30,7 @@ from bot.server_presets import (
     ServerPreset,
     TooManyPresets,
     all_versions,
+    check_may_change,
     check_name,
     exact_version,
     newest_versions,
@@ -40,7 +40,6 @@ from bot.server_presets import (
 log = logging.getLogger(__name__)
 
 LOOKUP_SECONDS = 1.0
-WRITE_ATTEMPTS = 5
 
 
 class PresetStore:
@@ -56,7 +55,7 @@ class PresetStore:
         self._database = database
         self._screening = screening
         self._builtin = builtin
-        self._clock = clock
+        self._desk = Desk(database, clock)
 
     # --- for requests ---
 
@@ -126,119 +125,87 @@ class PresetStore:
             async with self._database.session() as session:
                 return _present(await all_versions(session, guild_id, name), name)
 
-    async def create(self, editor: Editor, name: str, draft: PresetDraft) -> ServerPreset:
+    # --- for admins ---
+
+    async def create(self, admin: Admin, name: str, draft: PresetDraft) -> ServerPreset:
         """Add a preset.
 
         Raises:
             MemberError: who asks may not, or what has to be changed.
         """
-        editor.check()
+        check_may_change(admin)
         name, draft = check_name(name), draft.checked()
         if self._builtin.has(name):
             raise PresetNameTaken(preset=name)
-        await self._screen(editor, name, draft)
+        await self._screen(admin, name, draft)
         made: list[ServerPreset] = []
 
-        async def work(session: AsyncSession) -> None:
-            versions = await all_versions(session, editor.guild_id, name)
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            versions = await all_versions(session, admin.guild_id, name)
             if versions and not versions[0].deleted:
                 raise PresetNameTaken(preset=versions[0].name)
-            live = [
-                preset for preset in await newest_versions(session, editor.guild_id) if not preset.deleted
-            ]
+            live = [preset for preset in await newest_versions(session, admin.guild_id) if not preset.deleted]
             if len(live) >= MAX_PRESETS:
                 raise TooManyPresets(limit=MAX_PRESETS)
             version = versions[0].version + 1 if versions else 1
-            made.append(self._add(session, editor, name, version, draft, deleted=False))
-            _log(session, editor, "preset.create", made[-1].created_at, before=None, after=made[-1])
+            preset = _add(session, admin, name, version, draft, now)
+            made.append(preset)
+            return Change(action="preset.create", target=_target(preset), after=_facts(preset))
 
-        await self._write(work)
-        return made[-1]
+        await self._desk.change(admin, work)
+        return made[0]
 
-    async def edit(self, editor: Editor, name: str, draft: PresetDraft) -> PresetChange:
+    async def edit(self, admin: Admin, name: str, draft: PresetDraft) -> PresetChange:
         """Add a version to a preset, unless it says the same as the newest one.
 
         Raises:
             MemberError: who asks may not, or what has to be changed.
         """
-        editor.check()
+        check_may_change(admin)
         draft = draft.checked()
-        await self._screen(editor, name, draft)
+        await self._screen(admin, name, draft)
         made: list[PresetChange] = []
 
-        async def work(session: AsyncSession) -> None:
-            before = _present(await all_versions(session, editor.guild_id, name), name)
-            after = before
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            before = after = _present(await all_versions(session, admin.guild_id, name), name)
             if before.draft != draft:
-                version = before.version + 1
-                after = self._add(session, editor, before.name, version, draft, deleted=False)
-                _log(session, editor, "preset.edit", after.created_at, before=before, after=after)
+                after = _add(session, admin, before.name, before.version + 1, draft, now)
             made.append(PresetChange(before=before, after=after))
+            return Change(
+                action="preset.edit", target=_target(before), before=_facts(before), after=_facts(after)
+            )
 
-        await self._write(work)
-        return made[-1]
+        await self._desk.change(admin, work)
+        return made[0]
 
-    async def delete(self, editor: Editor, name: str) -> ServerPreset:
-        """Take a preset away; its versions can still be named. Returns the last one.
-
-        Raises:
-            MayNotManage | NoSuchPreset: who asks may not, or there is none.
-        """
-        editor.check()
-        made: list[ServerPreset] = []
-
-        async def work(session: AsyncSession) -> None:
-            before = _present(await all_versions(session, editor.guild_id, name), name)
-            version = before.version + 1
-            after = self._add(session, editor, before.name, version, before.draft, deleted=True)
-            _log(session, editor, "preset.delete", after.created_at, before=before, after=None)
-            made.append(before)
-
-        await self._write(work)
-        return made[-1]
-
-    async def _screen(self, editor: Editor, name: str, draft: PresetDraft) -> None:
+    async def _screen(self, admin: Admin, name: str, draft: PresetDraft) -> None:
+        """Raise `PromptRefused` for texts that could be used nowhere in the server."""
         with told_to_members():
             await self._screening.screen_preset(
-                editor.guild_id,
-                editor.user_id,
+                admin.guild_id,
+                admin.actor_id,
                 prompt=draft.prompt,
                 negative=draft.negative,
                 others=(name, draft.description),
             )
 
-    async def _write(self, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
-        with told_to_members():
-            for _ in range(WRITE_ATTEMPTS - 1):
-                # Where somebody else was quicker, it is decided anew on what they left.
-                with suppress(IntegrityError):
-                    return await self._database.write(work)
-            await self._database.write(work)
+    async def delete(self, admin: Admin, name: str) -> ServerPreset:
+        """Take a preset away; its versions can still be named. Returns the last one.
 
-    def _add(
-        self,
-        session: AsyncSession,
-        editor: Editor,
-        name: str,
-        version: int,
-        draft: PresetDraft,
-        *,
-        deleted: bool,
-    ) -> ServerPreset:
-        row = PresetRow(
-            guild_id=editor.guild_id,
-            key=name.casefold(),
-            version=version,
-            name=name,
-            description=draft.description,
-            prompt=draft.prompt,
-            negative=draft.negative,
-            deleted=deleted,
-            actor_id=editor.user_id,
-            created_at=self._clock(),
-        )
-        session.add(row)
-        return to_preset(row)
+        Raises:
+            MayNotManage | NoSuchPreset: who asks may not, or there is none.
+        """
+        check_may_change(admin)
+        last: list[ServerPreset] = []
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            before = _present(await all_versions(session, admin.guild_id, name), name)
+            _add(session, admin, before.name, before.version + 1, before.draft, now, deleted=True)
+            last.append(before)
+            return Change(action="preset.delete", target=_target(before), before=_facts(before))
+
+        await self._desk.change(admin, work)
+        return last[0]
 
 
 def _present(versions: Sequence[ServerPreset], name: str) -> ServerPreset:
@@ -247,33 +214,37 @@ def _present(versions: Sequence[ServerPreset], name: str) -> ServerPreset:
     return versions[0]
 
 
-def _log(
+def _add(
     session: AsyncSession,
-    editor: Editor,
-    action: str,
-    at: datetime,
+    admin: Admin,
+    name: str,
+    version: int,
+    draft: PresetDraft,
+    now: datetime,
     *,
-    before: ServerPreset | None,
-    after: ServerPreset | None,
-) -> None:
-    target = before or after
-    assert target is not None
-    session.add(
-        AuditRow(
-            created_at=at,
-            guild_id=editor.guild_id,
-            actor_id=editor.user_id,
-            action=action,
-            target=target.name,
-            before=_told(before),
-            after=_told(after),
-        )
+    deleted: bool = False,
+) -> ServerPreset:
+    row = PresetRow(
+        guild_id=admin.guild_id,
+        key=name.casefold(),
+        version=version,
+        name=name,
+        description=draft.description,
+        prompt=draft.prompt,
+        negative=draft.negative,
+        deleted=deleted,
+        actor_id=admin.actor_id,
+        created_at=now,
     )
+    session.add(row)
+    return to_preset(row)
 
 
-def _told(preset: ServerPreset | None) -> dict[str, object] | None:
-    if preset is None:
-        return None
+def _target(preset: ServerPreset) -> str:
+    return f"preset:{preset.name}"
+
+
+def _facts(preset: ServerPreset) -> dict[str, object]:
     draft = preset.draft
     return {
         "version": preset.version,

@@ -53,7 +53,7 @@ class ExportTooLarge(MemberError):
 
 class JobsStillRunning(MemberError):
     message = N_(
-        "You have {count} requests that are not done. Cancel or fetch them with /jobs, or wait for them; "
+        "Requests of yours that are not done: {count}. Cancel or fetch them with /jobs, or wait for them; "
         "then delete your data. Nothing was deleted."
     )
 

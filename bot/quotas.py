@@ -1,6 +1,6 @@
 """Quotas: what a picture costs, how much may be drawn in which window, and which limits a request meets.
 
-Step 4 of a request's life. Pure rules: the clock is passed in, the sums come from `bot/ledger.py`.
+Step 4 of a request's life. Pure rules: the clock is passed in, the sums come from `bot/balances.py`.
 """
 
 from __future__ import annotations

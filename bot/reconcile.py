@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import OF_JOBS
 from bot.database.models import ImageRow, JobRow, LedgerEntryRow
 from bot.database.session import Database
 from bot.jobs import ENDED
-from bot.ledger import OF_JOBS, close_job
+from bot.ledger import close_job
 from bot.quotas import cost_of_steps
 
 LOOK_BACK = timedelta(days=93)

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import grants_of, sums
 from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
 from bot.database.session import Database
 from bot.errors import LimitReached
-from bot.jobs import DuplicateInteraction, Job, Origin, utc_now
-from bot.ledger import grants_of, lock_ledger, reserve_entries, sums
+from bot.jobs import DuplicateInteraction, Job, Origin, to_row, utc_now
+from bot.ledger import lock_ledger, reserve_entries
 from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
 from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
@@ -217,7 +217,7 @@ class _Rows:
         self._buckets: dict[tuple[int, int], datetime] = {}
 
     def accept(self, wish: _Wish, charge: Charge | None, now: datetime) -> None:
-        self._jobs.append(_job_row(wish.job))
+        self._jobs.append(to_row(wish.job))
         if charge is not None and wish.asker is not None:
             self._entries += reserve_entries(wish.job.id, wish.asker, charge.parts, "a picture", now)
             self._buckets.update(charge.buckets)
@@ -253,30 +253,6 @@ def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, 
 
 def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
     return {"guild_id": key[0], "user_id": key[1], "full_at": full_at}
-
-
-def _job_row(job: Job) -> dict[str, Any]:
-    origin = job.origin
-    return {
-        "id": job.id,
-        "state": job.state,
-        "request": msgspec.msgpack.encode(job.request),
-        "cost": job.cost,
-        "preset": job.request.labels.get("Preset", ""),
-        "created_at": job.created_at,
-        "level": job.level,
-        "prompt_decision": "strict" if job.is_strict else "allow",
-        "prompt_reasons": list(job.prompt_reasons),
-        "interaction_id": origin.interaction_id,
-        "interaction_token": origin.interaction_token,
-        "application_id": origin.application_id,
-        "guild_id": origin.guild_id,
-        "channel_id": origin.channel_id,
-        "user_id": origin.user_id,
-        "message_id": origin.message_id,
-        "locale": origin.locale,
-        "attachment_size_limit": origin.attachment_size_limit,
-    }
 
 
 async def _known_interactions(session: AsyncSession, group: Sequence[_Wish]) -> set[int]:

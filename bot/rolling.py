@@ -11,8 +11,8 @@ from itertools import groupby
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import grants_of, sums, used_since
 from bot.errors import LimitReached
-from bot.ledger import grants_of, sums, used_since
 from bot.limits import Grant
 from bot.quotas import Asker, Limit
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.audit import Admin
 from bot.database.models import PresetRow
 from bot.errors import ControlCharacters, MemberError, TextTooLong
 from bot.i18n import N_
@@ -45,20 +46,6 @@ class TooManyPresets(MemberError):
 
 class PresetWithoutWords(MemberError):
     message = N_("A preset needs words to add to the prompt, or words to keep out of the picture.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Editor:
-    """Who wants to change a server's presets, and whether Discord says that they manage it."""
-
-    user_id: int
-    guild_id: int
-    may_manage: bool
-
-    def check(self) -> None:
-        """Raise `MayNotManage` for those who may only look at them."""
-        if not self.may_manage:
-            raise MayNotManage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +108,12 @@ class PresetChange:
 
     before: ServerPreset
     after: ServerPreset
+
+
+def check_may_change(admin: Admin) -> None:
+    """Raise `MayNotManage` for those who may only look at presets: everybody has the command."""
+    if not admin.may_manage:
+        raise MayNotManage
 
 
 def check_name(name: str) -> str:

@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.database.models import JobRow, RefusalRow
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
-from bot.jobs import ENDED, IllegalTransition, JobStore, utc_now
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import ENDED, utc_now
 from bot.ledger import expire_grants
 from bot.pictures import PictureStore
 from bot.reconcile import find_discrepancies, mend

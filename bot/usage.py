@@ -43,6 +43,10 @@ class Usage:
     """Members and their pictures."""
     waiting: Mapping[date, Waiting] = field(default_factory=dict[date, Waiting])
     total_waiting: Waiting | None = None
+    kept_days: int | None = None
+    """Given if more days were asked for than records are kept."""
+    oldest: datetime | None = None
+    """The first of these records, if the first of these days has none."""
 
     @property
     def total(self) -> int:
@@ -50,12 +54,14 @@ class Usage:
         return sum(sum(counts) for counts in self.pictures.values())
 
 
-async def read_usage(session: AsyncSession, guild_id: int, *, days: int, now: datetime) -> Usage:
-    """Count the last `days` days up to `now`."""
+async def read_usage(
+    session: AsyncSession, guild_id: int, *, days: int, now: datetime, kept_days: int
+) -> Usage:
+    """Count the last `days` days up to `now`; of those older than `kept_days` nothing can be known."""
     settings = await session.get(GuildSettingsRow, guild_id)
     zone = ZoneInfo(settings.timezone if settings is not None else "UTC")
     today = now.astimezone(zone).date()
-    dates = [today - timedelta(days=back) for back in reversed(range(days))]
+    dates = [today - timedelta(days=back) for back in reversed(range(min(days, kept_days)))]
     since = _midnight(dates[0], zone)
     in_time = (JobRow.guild_id == guild_id, JobRow.created_at >= since)
     waits = await _waits(session, in_time, zone)
@@ -69,11 +75,27 @@ async def read_usage(session: AsyncSession, guild_id: int, *, days: int, now: da
         total_waiting=percentiles([wait for seconds in waits.values() for wait in seconds])
         if waits
         else None,
+        kept_days=kept_days if kept_days < days else None,
+        oldest=await _oldest(session, guild_id, since, _midnight(dates[0] + timedelta(days=1), zone)),
     )
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
+
+
+async def _oldest(
+    session: AsyncSession, guild_id: int, since: datetime, first_day_ends: datetime
+) -> datetime | None:
+    """When the records begin, if that is after the first day."""
+    firsts = [
+        await session.scalar(
+            select(func.min(table.created_at)).where(table.guild_id == guild_id, table.created_at >= since)
+        )
+        for table in (JobRow, RefusalRow)
+    ]
+    oldest = min((first for first in firsts if first is not None), default=None)
+    return oldest if oldest is not None and oldest >= first_day_ends else None
 
 
 async def _pictures(

@@ -17,7 +17,7 @@ from bot.usage import Usage
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import LogPage, change_text, show_log
 from cogs.admin_quota import QuotaGroup
-from cogs.admin_render import FACTS, limits_text, settings_text
+from cogs.admin_render import FACTS, LANGUAGES, limits_text, settings_text
 from cogs.admin_safety import SafetyGroup
 from cogs.usage_plot import plot
 from cogs.usage_text import usage_embed
@@ -25,7 +25,7 @@ from cogs.usage_text import usage_embed
 MAX_CHOICES = 25
 USAGE_DAYS = 30
 
-LANGUAGE_CHOICES = [Choice(name="English", value="en"), Choice(name="日本語", value="ja")]
+LANGUAGE_CHOICES = [Choice(name=name, value=value) for value, name in LANGUAGES.items()]
 CLEARABLE = ("allowed_channels", "default_preset", "language", "result_channel_id", "timezone")
 CLEAR_CHOICES = [Choice(name=locale_str(FACTS[name]), value=name) for name in CLEARABLE]
 

@@ -42,6 +42,15 @@ def admin_of(interaction: Interaction) -> Admin:
     )
 
 
+def manager_of(interaction: Interaction) -> Admin:
+    """Like `admin_of`, for commands that everybody is offered: only Manage Server itself is proof."""
+    return Admin(
+        actor_id=interaction.user.id,
+        guild_id=interaction.guild_id or 0,
+        may_manage=bool(interaction.guild_id) and interaction.permissions.manage_guild,
+    )
+
+
 def presser_of(interaction: Interaction, invoker_id: int) -> Admin:
     """Like `admin_of`, for the buttons under an answer: only who got the answer may press them.
 

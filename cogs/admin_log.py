@@ -33,6 +33,9 @@ ACTIONS = {
     "safety.lists": N_("Lists of words changed"),
     "block": N_("Member blocked"),
     "unblock": N_("Block lifted"),
+    "preset.create": N_("Preset added"),
+    "preset.edit": N_("Preset changed"),
+    "preset.delete": N_("Preset deleted"),
     "host.suspend": N_("Switched off by the host"),
     "host.resume": N_("Switched on again by the host"),
     "host.drain": N_("Drain by the host"),
@@ -70,6 +73,8 @@ def _facts(change: Change, t: Translate) -> str:
     old, new = cast("Mapping[str, Any]", before or {}), cast("Mapping[str, Any]", after or {})
     lines: list[str] = []
     for name in {**old, **new}:
+        if name in old and old[name] == new.get(name):
+            continue
         label = t(FACTS[name]) if name in FACTS else plain(name)
         was = f"{value_text(name, old[name], t)} → " if name in old else ""
         lines.append(f"{label}: {was}{value_text(name, new.get(name), t)}")

@@ -156,7 +156,7 @@ class QuotaGroup(app_commands.Group):
             t = language_of(interaction)
             reports = interaction.client.services.administration.reports
             export = await reports.export(admin, days=days, limit=usable(interaction.filesize_limit))
-            text = t(N_("{count} rows of the last {days} days."), count=export.rows, days=days)
+            text = t(N_("Rows: {count}. Days: {days}."), count=export.rows, days=days)
             if not export.is_whole:
                 text += " " + t(N_("The oldest are left out: a file here cannot be larger."))
             await answer(interaction, text, attachments=[discord.File(io.BytesIO(export.data), "ledger.csv")])

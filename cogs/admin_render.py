@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bot.admin_members import Allowance, Left
 from bot.admin_reports import Overview
 from bot.admin_rules import NO_RULE, UNLIMITED
-from bot.errors import pictures
+from bot.errors import amount_text, pictures
 from bot.i18n import N_, Translate
 from bot.limits import Block
 from bot.quotas import Quota, Rate, Scope
@@ -50,8 +50,15 @@ FACTS = {
     "level": N_("level"),
     "block_list": N_("refused words"),
     "allow_list": N_("harmless words"),
+    "version": N_("version"),
+    "description": N_("description"),
+    "prompt": N_("prompt"),
+    "negative": N_("negative"),
 }
 """Names of the facts in the log; what is not here is shown by its key."""
+
+LANGUAGES = {"en": "English", "ja": "日本語"}
+"""Each by its own name."""
 
 SCOPES: dict[Scope, str] = {
     "member": N_("Member"),
@@ -63,14 +70,14 @@ SCOPES: dict[Scope, str] = {
 
 
 def quota_text(quota: Quota, t: Translate) -> str:
-    """`30 pictures: a day, from midnight`."""
+    """`30 pictures (a day, from midnight)`."""
     if quota.amount is None:
         return t("unlimited")
     hours = quota.window.removesuffix("h")
     window = (
         t(WINDOW_NAMES[quota.window]) if quota.window in WINDOW_NAMES else t("any {hours} h", hours=hours)
     )
-    return t("{amount} pictures: {window}", amount=pictures(quota.amount), window=window)
+    return t("{amount} ({window})", amount=amount_text(quota.amount, t), window=window)
 
 
 def rate_text(rate: Rate | None, t: Translate) -> str:
@@ -88,6 +95,8 @@ def subject_text(target: str, t: Translate) -> str:
             return f"<@&{subject}>"
         case "channel":
             return f"<#{subject}>"
+        case "preset":
+            return plain(subject)
         case "default":
             return t("each member")
         case "server":
@@ -166,7 +175,7 @@ def settings_text(overview: Overview, t: Translate) -> str:
         "allowed_channels": sorted(overview.rules.allowed_channels) or t("all"),
         "default_preset": overview.default_preset or t("the bot's own"),
         "language": overview.language or t("each member's own"),
-        "result_channel_id": overview.result_channel_id,
+        "result_channel_id": overview.result_channel_id or t("where they were asked for"),
         "timezone": overview.rules.timezone,
     }
     lines = [_line(t(FACTS[name]), value_text(name, value, t)) for name, value in facts.items()]
@@ -211,8 +220,8 @@ def allowance_text(user_id: int, allowance: Allowance, t: Translate) -> str:
     for grant in allowance.grants:
         lines.append(
             t(
-                "Granted: {amount} pictures left, {until}",
-                amount=pictures(grant.left),
+                "Granted: {amount} left, {until}",
+                amount=amount_text(grant.left, t),
                 until=_until(grant.expires_at, t) if grant.expires_at else t("for good"),
             )
         )
@@ -222,7 +231,7 @@ def allowance_text(user_id: int, allowance: Allowance, t: Translate) -> str:
 
 def _left_line(left: Left, t: Translate) -> str:
     quota = left.limit.quota
-    more = stamp(left.resets_at, "R") if left.resets_at else t("as it passes")
+    more = stamp(left.resets_at, "R") if left.resets_at else t("as time passes")
     return t(
         "{scope}: {left} left of {quota}; more {when}",
         scope=t(SCOPES[left.limit.scope]),
@@ -244,20 +253,26 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return "—"
         case _, bool():
             return t("yes") if value else t("no")
-        case "exempt_roles", list():
-            return " ".join(f"<@&{role}>" for role in value[:MAX_LINES])
-        case "allowed_channels", list():
-            return " ".join(f"<#{channel}>" for channel in value[:MAX_LINES])
-        case (("block_list" | "allow_list"), list()):
-            return ", ".join(plain(str(word)) for word in value)
+        case _, list():
+            return _listed(name, cast("list[Any]", value))
         case "result_channel_id", int():
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):
             return _parsed(name, value, t)
+        case "language", str() if value in LANGUAGES:
+            return LANGUAGES[value]
         case _, float():
             return f"{value:g}"
         case _:
             return plain(str(value))
+
+
+def _listed(name: str, items: list[Any]) -> str:
+    """Roles and channels as mentions, anything else as words."""
+    mark = {"exempt_roles": "@&", "allowed_channels": "#"}.get(name)
+    if mark is None:
+        return ", ".join(plain(str(item)) for item in items)
+    return " ".join(f"<{mark}{item}>" for item in items[:MAX_LINES])
 
 
 def _parsed(name: str, text: str, t: Translate) -> str:

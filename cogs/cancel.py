@@ -41,7 +41,7 @@ class CancelButton(
         """Ask the service; the message itself changes when the job has ended."""
         bot: TrinArtBot = interaction.client
         try:
-            await bot.service.cancel(self.job_id, interaction.user.id)
+            await bot.services.own_jobs.cancel(self.job_id, interaction.user.id)
         except MemberError as error:
             await interaction.response.send_message(error.text(interaction.locale.value), ephemeral=True)
         else:

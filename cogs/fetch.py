@@ -47,7 +47,7 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            delivery = await bot.service.fetch(self.job_id, interaction.user.id)
+            delivery = await bot.services.own_jobs.fetch(self.job_id, interaction.user.id)
             place = await look_at(bot, interaction.guild_id, interaction.channel_id)
             limit = usable(interaction.filesize_limit)
             try:

@@ -34,12 +34,12 @@ class Server:
 
 def servers_text(servers: Sequence[Server], t: Translate) -> str:
     """The first servers, one a line, and how many there are."""
-    lines = [t("**{count} servers**", count=len(servers))]
+    lines = [t("**Servers: {count}**", count=len(servers))]
     for server in servers[:MAX_SERVERS]:
         mark = "⏸ " if server.suspended else ""
         name = clip(plain(server.name), 60)
         facts = t(
-            "{members} members, {pictures} pictures in 30 days",
+            "members: {members}, pictures in 30 days: {pictures}",
             members=server.members,
             pictures=server.pictures,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import discord
 from discord import app_commands
@@ -14,24 +13,14 @@ from discord.utils import format_dt
 from bot.client import TrinArtBot
 from bot.errors import MemberError
 from bot.i18n import N_, Translate, translator
-from bot.server_presets import Editor, PresetChange, PresetDraft, ServerPreset
+from bot.server_presets import PresetChange, PresetDraft, ServerPreset, check_may_change
+from cogs.admin_answer import manager_of
 from cogs.answers import told
-from cogs.preset_form import PresetForm
+from cogs.preset_form import PresetForm, read_form
 from cogs.render import COLOUR, MAX_CONTENT, MAX_DESCRIPTION, MAX_FIELD, clip, plain
 
 MAX_CHOICES = 25
 MAX_VERSIONS_TOLD = 20
-
-
-def editor_of(interaction: discord.Interaction[TrinArtBot]) -> Editor:
-    """Who wants to change something, and whether Discord says that they may."""
-    permissions = interaction.permissions
-    return Editor(
-        user_id=interaction.user.id,
-        guild_id=interaction.guild_id or 0,
-        may_manage=interaction.guild_id is not None
-        and (permissions.manage_guild or permissions.administrator),
-    )
 
 
 class Presets(commands.Cog):
@@ -57,15 +46,27 @@ class Presets(commands.Cog):
     async def create(self, interaction: discord.Interaction[TrinArtBot]) -> None:
         """Show an empty form."""
         async with told(interaction):
-            editor_of(interaction).check()
+            check_may_change(manager_of(interaction))
             t = translator(interaction.locale.value)
-            form = PresetForm(t("New preset"), t, self._create)
-            await interaction.response.send_modal(form)
+            await interaction.response.send_modal(PresetForm(t("New preset"), t))
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: discord.Interaction[TrinArtBot]) -> None:
+        """A form was sent, perhaps one that an earlier process showed."""
+        written = read_form(interaction)
+        if written is None:
+            return
+        async with told(interaction, written.file(translator(interaction.locale.value))):
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            if written.changes:
+                await self._edit(interaction, written.changes, written.draft)
+            else:
+                await self._create(interaction, written.name, written.draft)
 
     async def _create(
         self, interaction: discord.Interaction[TrinArtBot], name: str, draft: PresetDraft
     ) -> None:
-        made = await self._store.create(editor_of(interaction), name, draft)
+        made = await self._store.create(manager_of(interaction), name, draft)
         t = translator(interaction.locale.value)
         text = t("The preset “{preset}” can be used from now on.", preset=plain(made.name))
         await _answer(interaction, text, preset_embed([made], t))
@@ -80,17 +81,16 @@ class Presets(commands.Cog):
     async def edit(self, interaction: discord.Interaction[TrinArtBot], name: str) -> None:
         """Show the form with what the preset says now."""
         async with told(interaction):
-            editor = editor_of(interaction)
-            editor.check()
-            old = await self._store.get(editor.guild_id, name)
+            admin = manager_of(interaction)
+            check_may_change(admin)
+            old = await self._store.get(admin.guild_id, name)
             t = translator(interaction.locale.value)
-            form = PresetForm(old.name, t, partial(self._edit, old.name), old=old.draft)
-            await interaction.response.send_modal(form)
+            await interaction.response.send_modal(PresetForm(old.name, t, name=old.name, old=old.draft))
 
     async def _edit(
-        self, name: str, interaction: discord.Interaction[TrinArtBot], _typed: str, draft: PresetDraft
+        self, interaction: discord.Interaction[TrinArtBot], name: str, draft: PresetDraft
     ) -> None:
-        change = await self._store.edit(editor_of(interaction), name, draft)
+        change = await self._store.edit(manager_of(interaction), name, draft)
         t = translator(interaction.locale.value)
         if change.before == change.after:
             await _answer(interaction, t("Nothing was changed."), None)
@@ -114,7 +114,7 @@ class Presets(commands.Cog):
         """Delete the newest version; nothing is lost."""
         async with told(interaction):
             await interaction.response.defer(ephemeral=True)
-            last = await self._store.delete(editor_of(interaction), name)
+            last = await self._store.delete(manager_of(interaction), name)
             t = translator(interaction.locale.value)
             text = t(
                 "The preset “{preset}” is deleted. "
@@ -184,7 +184,7 @@ def preset_embed(versions: Sequence[ServerPreset], t: Translate) -> discord.Embe
     embed = discord.Embed(
         title=plain(shown.label), description=plain(shown.draft.description) or None, colour=COLOUR
     )
-    for name, text in _texts(shown.draft, t).items():
+    for name, text in _words(shown.draft, t).items():
         embed.add_field(name=name, value=clip(plain(text), MAX_FIELD) or "—", inline=False)
     lines = [_version(version, t) for version in versions[:MAX_VERSIONS_TOLD]]
     embed.add_field(name=t("Versions"), value=clip("\n".join(lines), MAX_FIELD), inline=False)
@@ -204,11 +204,11 @@ def change_embed(change: PresetChange, t: Translate) -> discord.Embed:
 
 
 def _texts(draft: PresetDraft, t: Translate) -> dict[str, str]:
-    return {
-        t("Description"): draft.description,
-        t("Added to the prompt"): draft.prompt,
-        t("Kept out of the picture"): draft.negative,
-    }
+    return {t("Description"): draft.description, **_words(draft, t)}
+
+
+def _words(draft: PresetDraft, t: Translate) -> dict[str, str]:
+    return {t("Added to the prompt"): draft.prompt, t("Kept out of the picture"): draft.negative}
 
 
 def _version(version: ServerPreset, t: Translate) -> str:

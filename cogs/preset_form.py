@@ -1,65 +1,53 @@
-"""The form in which a server's preset is written."""
+"""The form in which a server's preset is written, and what was written in one that was sent.
+
+All that is known of a form is in its id and its texts: one that was left open while the bot restarted is as
+good as any other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import discord
 
-from bot.client import TrinArtBot
 from bot.i18n import Translate
 from bot.presets import MAX_TEXT
 from bot.server_presets import MAX_DESCRIPTION, MAX_NAME, PresetDraft
-from cogs.answers import told
 
-Submitted = Callable[[discord.Interaction[TrinArtBot], str, PresetDraft], Awaitable[None]]
+FORM_ID = "trinart:preset:"
+"""Then the name of the preset that is changed; nothing for a new one."""
 
 
 class PresetForm(discord.ui.Modal):
     """A new preset with its name, or the texts of one that is there."""
 
-    def __init__(
-        self, title: str, t: Translate, on_submitted: Submitted, *, old: PresetDraft | None = None
-    ) -> None:
-        super().__init__(title=title[:45], timeout=3600)
-        self._on_submitted = on_submitted
-        self._name = _input("name", MAX_NAME, required=True)
-        self._description = _input("description", MAX_DESCRIPTION, old.description if old else "")
-        self._prompt = _input("prompt", MAX_TEXT, old.prompt if old else "", is_long=True)
-        self._negative = _input("negative", MAX_TEXT, old.negative if old else "", is_long=True)
+    def __init__(self, title: str, t: Translate, *, name: str = "", old: PresetDraft | None = None) -> None:
+        super().__init__(title=title[:45], custom_id=FORM_ID + name)
         if old is None:
-            self.add_item(discord.ui.Label(text=t("Name"), component=self._name))
-        self.add_item(
-            discord.ui.Label(
-                text=t("Description"),
-                description=t("What members see beside the name"),
-                component=self._description,
-            )
+            self._ask(t("Name"), "", _input("name", MAX_NAME, required=True))
+        self._ask(
+            t("Description"),
+            t("What members see beside the name"),
+            _input("description", MAX_DESCRIPTION, old.description if old else ""),
         )
-        self.add_item(
-            discord.ui.Label(
-                text=t("Added to the prompt"),
-                description=t("Words with commas between them; may be empty"),
-                component=self._prompt,
-            )
+        self._ask(
+            t("Added to the prompt"),
+            t("Words with commas between them; may be empty"),
+            _input("prompt", MAX_TEXT, old.prompt if old else "", is_long=True),
         )
-        self.add_item(
-            discord.ui.Label(
-                text=t("Kept out of the picture"),
-                description=t("Added to the negative prompt; may be empty"),
-                component=self._negative,
-            )
+        self._ask(
+            t("Kept out of the picture"),
+            t("Added to the negative prompt; may be empty"),
+            _input("negative", MAX_TEXT, old.negative if old else "", is_long=True),
         )
+        # discord.py need not remember it: `read_form` is for all that are sent.
+        self.stop()
 
-    async def on_submit(self, interaction: discord.Interaction[Any], /) -> None:
-        """Hand over what was written."""
-        draft = PresetDraft(
-            description=self._description.value, prompt=self._prompt.value, negative=self._negative.value
-        )
-        async with told(interaction):
-            await interaction.response.defer(ephemeral=True, thinking=True)
-            await self._on_submitted(interaction, self._name.value, draft)
+    def _ask(self, text: str, description: str, component: discord.ui.TextInput[PresetForm]) -> None:
+        self.add_item(discord.ui.Label(text=text, description=description or None, component=component))
 
 
 def _input(
@@ -71,4 +59,46 @@ def _input(
         default=old or None,
         max_length=limit,
         required=required,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A form that was sent."""
+
+    changes: str
+    """The preset that is to be changed; empty for a new one."""
+    name: str
+    """What a new one is to be called."""
+    draft: PresetDraft
+
+    def file(self, t: Translate) -> discord.File:
+        """All that was typed, to be copied from."""
+        texts = {
+            t("Name"): self.changes or self.name,
+            t("Description"): self.draft.description,
+            t("Added to the prompt"): self.draft.prompt,
+            t("Kept out of the picture"): self.draft.negative,
+        }
+        content = "\n\n".join(f"{heading}:\n{text}" for heading, text in texts.items())
+        return discord.File(io.BytesIO(content.encode()), "preset.txt")
+
+
+def read_form(interaction: discord.Interaction[Any]) -> Written | None:
+    """What was written; None if the interaction is no form of this kind."""
+    if interaction.type is not discord.InteractionType.modal_submit:
+        return None
+    data: Any = interaction.data
+    if not data["custom_id"].startswith(FORM_ID):
+        return None
+    inputs = [label["component"] for label in data["components"] if "component" in label]
+    texts: Mapping[str, str] = {each["custom_id"]: each.get("value") or "" for each in inputs}
+    return Written(
+        changes=data["custom_id"].removeprefix(FORM_ID),
+        name=texts.get("name", ""),
+        draft=PresetDraft(
+            description=texts.get("description", ""),
+            prompt=texts.get("prompt", ""),
+            negative=texts.get("negative", ""),
+        ),
     )

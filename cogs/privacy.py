@@ -52,7 +52,7 @@ class ForgetButton(
             deleted = await bot.services.privacy.delete(interaction.user.id)
             t = translator(interaction.locale.value)
             text = t(
-                "Deleted: {jobs} requests with their prompts, and notes of {refusals} that a limit refused.",
+                "Deleted: requests with their prompts ({jobs}), notes of refusals by a limit ({refusals}).",
                 jobs=deleted.jobs,
                 refusals=deleted.refusals,
             )

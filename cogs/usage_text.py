@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import discord
+from discord.utils import format_dt
 
 from bot.i18n import N_, Translate
 from bot.usage import Usage, Waiting
@@ -40,14 +41,10 @@ REFUSALS = {
 
 def usage_embed(usage: Usage, names: Mapping[int, str], t: Translate) -> discord.Embed:
     """Totals and names: the numbers in front are those in the plot."""
+    days = len(usage.days)
     embed = discord.Embed(
-        title=t("Usage of the last {days} days", days=len(usage.days)),
-        description=t(
-            "{pictures} pictures, {refusals} refusals. Days are those of {timezone}.",
-            pictures=usage.total,
-            refusals=sum(usage.refusals.values()),
-            timezone=usage.timezone,
-        ),
+        title=t("Usage of the last {days} days", days=days) if days > 1 else t("Usage of today"),
+        description="\n".join(_about(usage, t)),
         colour=COLOUR,
     )
     presets = {name or "—": sum(counts) for name, counts in usage.pictures.items()}
@@ -65,6 +62,22 @@ def usage_embed(usage: Usage, names: Mapping[int, str], t: Translate) -> discord
     if usage.total_waiting is not None:
         embed.add_field(name=t("Waiting"), value=_waiting(usage.total_waiting, t), inline=False)
     return embed
+
+
+def _about(usage: Usage, t: Translate) -> list[str]:
+    lines = [
+        t(
+            "Pictures: {pictures}. Refusals: {refusals}. Days are those of {timezone}.",
+            pictures=usage.total,
+            refusals=sum(usage.refusals.values()),
+            timezone=usage.timezone,
+        )
+    ]
+    if usage.kept_days is not None:
+        lines.append(t("The host keeps records for this many days: {days}.", days=usage.kept_days))
+    if usage.oldest is not None:
+        lines.append(t("The first record is from {when}.", when=format_dt(usage.oldest, "D")))
+    return lines
 
 
 def _ranked(counts: Mapping[str, int]) -> str:

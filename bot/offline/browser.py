@@ -167,7 +167,8 @@ async def _open_tab(chromium: str) -> AsyncGenerator[_Tab]:
             try:
                 await asyncio.wait_for(process.wait(), 5)
             except TimeoutError:
-                process.kill()
+                with suppress(ProcessLookupError):  # it ended in this moment
+                    process.kill()
                 await process.wait()
 
 

@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
-from bot.jobs import Job, JobStore, StoredImage
+from bot.job_store import JobStore
+from bot.jobs import Job, StoredImage
 from bot.pictures import PictureStore
 from bot.quotas import cost_of_steps
 from bot.reply import Undeliverable

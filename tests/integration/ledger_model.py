@@ -81,3 +81,17 @@ class Model:
             in_all = MEMBER_QUOTA + sum(grant.left for grant in self.usable(user, now).values())
             return CostsTooMuch if cost > in_all else MemberQuotaUsedUp
         return parts
+
+
+MAY_ENTER: dict[JobState, tuple[JobState, ...]] = {
+    "running": ("queued",),
+    "succeeded": ("queued", "running"),
+    "delivered": ("succeeded",),
+    "failed": ("queued", "running", "succeeded"),
+    "refused": ("queued", "running", "succeeded"),
+    "cancelled": ("queued", "running"),
+    "queued": ("running", "succeeded"),
+}
+"""Said again here, so that a transition is not changed without anybody meaning it."""
+
+PAYS = ("delivered", "failed", "refused", "cancelled")

@@ -84,7 +84,7 @@ async def test_settings_are_shown(office: Office) -> None:
         "channels for pictures: all",
         "preset if none is named: the bot's own",
         "language: each member's own",
-        "channel for results: —",
+        "channel for results: where they were asked for",
         "time zone: UTC",
     ]
     assert is_japanese(await office.do("admin settings", locale="ja"))
@@ -117,7 +117,7 @@ async def test_the_preset_of_those_who_name_none(office: Office) -> None:
 
 
 async def test_the_servers_language_is_that_of_public_answers(office: Office) -> None:
-    await office.do("admin settings", language="ja")
+    assert "language: — → 日本語" in await office.do("admin settings", language="ja")
     assert "シード" in embed_fields(await office.world.draw(prompt="1girl"))
     await office.do("admin settings", language="en")
     with interactions_with(locale="ja"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import simcord
+from discord.utils import format_dt
 from PIL import Image
 from sqlalchemy import delete
 
@@ -83,7 +84,7 @@ async def counted(office: Office) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("counted")
 async def test_days_are_those_of_the_servers_time_zone(office: Office) -> None:
     async with office.world.database.session() as session:
-        usage = await read_usage(session, SERVER, days=3, now=NOON)
+        usage = await read_usage(session, SERVER, days=3, now=NOON, kept_days=30)
     assert usage.days == [date(2026, 3, 29), date(2026, 3, 30), date(2026, 3, 31)]
     assert usage.pictures == {"None": [0, 0, 4], "More Details": [0, 1, 0]}
     assert usage.refusals == {"too_often": 2, "queue_full": 1}
@@ -94,13 +95,26 @@ async def test_days_are_those_of_the_servers_time_zone(office: Office) -> None:
 @pytest.mark.usefixtures("counted")
 async def test_a_single_day(office: Office) -> None:
     async with office.world.database.session() as session:
-        usage = await read_usage(session, SERVER, days=1, now=NOON)
+        usage = await read_usage(session, SERVER, days=1, now=NOON, kept_days=30)
     assert usage.pictures == {"None": [4]}
+
+
+@pytest.mark.usefixtures("counted")
+async def test_where_the_records_begin(office: Office) -> None:
+    """In the first day that was asked for, later, or before what the host keeps."""
+    found: dict[int, Usage] = {}
+    async with office.world.database.session() as session:
+        for days in (10, 11, 90):
+            found[days] = await read_usage(session, SERVER, days=days, now=NOON, kept_days=30)
+    first = NOON - timedelta(days=9)
+    assert [len(usage.days) for usage in found.values()] == [10, 11, 30]
+    assert [usage.oldest for usage in found.values()] == [None, first, first]
+    assert [usage.kept_days for usage in found.values()] == [None, None, 30]
 
 
 async def test_a_server_without_anything(office: Office) -> None:
     async with office.world.database.session() as session:
-        usage = await read_usage(session, SERVER + 5, days=2, now=NOON)
+        usage = await read_usage(session, SERVER + 5, days=2, now=NOON, kept_days=30)
     assert usage == Usage(days=[date(2026, 3, 30), date(2026, 3, 31)], top_users=[])
 
 
@@ -138,6 +152,25 @@ async def test_usage_in_words_and_as_a_plot(office: Office, locale: str) -> None
         assert fields["Refusals"] == "1. switched off by the admins: 1"
         assert fields["Most pictures"] == "1. mika: 2", "a name, and no mention"
         assert fields["Waiting"].startswith("Half waited at most")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ja"])
+async def test_more_days_than_the_host_keeps(office: Office, locale: str) -> None:
+    """The tests' host keeps 30."""
+    await office.world.draw(prompt="1girl")
+    [embed] = (await shown(office, locale, days=90)).embeds
+    _, kept, oldest = (embed.description or "").splitlines()
+    began = (await office.world.jobs())[0].created_at
+    assert format_dt(began, "D") in oldest
+    assert is_japanese(kept) == is_japanese(oldest) == (locale == "ja")
+    assert "30" in kept
+    if locale == "en-US":
+        assert embed.title == "Usage of the last 30 days"
+        assert kept == "The host keeps records for this many days: 30."
+        assert oldest == f"The first record is from {format_dt(began, 'D')}."
+    [today] = (await shown(office, locale, days=1)).embeds
+    assert len((today.description or "").splitlines()) == 1
+    assert locale == "ja" or today.title == "Usage of today"
 
 
 async def test_days_that_cannot_be_shown(office: Office) -> None:

@@ -141,7 +141,7 @@ async def test_a_picture_is_cancelled_from_the_list_and_the_steps_done_are_paid(
     assert await paid(place) == -(-done // 60)
     if locale == "en-US":
         assert told == (
-            "Cancelled. No picture was drawn. The 2 of 60 steps that were done cost 0.01 of 0.12 pictures."
+            "Cancelled. No picture was drawn. The 2 of 60 steps that were done cost 0.01 instead of 0.12."
         )
     assert is_japanese(told) == (locale == "ja")
     assert "0.12" in told

@@ -181,7 +181,8 @@ async def test_too_many_requests_in_a_row(place: Place, locale: str) -> None:
         place,
         locale,
         "too_often",
-        f"That was too fast: 2 requests in 3600 seconds are allowed. Try again {when}. Nothing was charged.",
+        f"That was too fast: the limit for requests is 2 in 3600 seconds. Try again {when}. "
+        "Nothing was charged.",
         when,
     )
 
@@ -194,7 +195,7 @@ async def test_too_many_requests_at_a_time(place: Place, locale: str) -> None:
         place,
         locale,
         "too_many_jobs",
-        "You have 1 requests that wait or are being drawn, as many as are allowed at a time. "
+        "Requests of yours that wait or are being drawn: 1, as many as are allowed at a time. "
         "Try again when one is done; /jobs shows them. Nothing was charged.",
         "/jobs",
     )

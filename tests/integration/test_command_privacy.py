@@ -205,7 +205,7 @@ async def test_what_has_words_goes_and_what_limits_need_stays(place: Place, loca
     assert is_japanese(message.content) == (locale == "ja")
     if locale == "en-US":
         assert message.content.startswith(
-            "Deleted: 1 requests with their prompts, and notes of 1 that a limit refused.\n\n"
+            "Deleted: requests with their prompts (1), notes of refusals by a limit (1).\n\n"
             "What is kept, and why: amounts and times of what you drew"
         )
     after = await rows_of(world, place.mika.id)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 import simcord
 
@@ -261,3 +262,34 @@ async def test_the_pictures_of_a_message_that_was_deleted_are_kept_for_jobs(
         assert row.state == "succeeded"
         assert row.undelivered_at is not None
         assert world.picture_files() != []
+
+
+# --- forms ---
+
+
+@pytest.mark.parametrize("locale", ["en-US", "ja"])
+async def test_forms_that_were_open_while_the_bot_restarted(data_dir: Path, locale: str) -> None:
+    """What was typed into them is done, or comes back."""
+    async with open_world(data_dir) as before:
+        managers = before.guild.create_role("managers", permissions=discord.Permissions(manage_guild=True))
+        boss = before.guild.add_member(before.env.create_user("boss"), roles=[managers])
+        first = await boss.slash(before.channel, "preset create")
+        await boss.submit_modal(first, {"name": "Foggy", "prompt": "fog"})
+        new = await boss.slash(before.channel, "preset create")
+        change = await boss.slash(before.channel, "preset edit", name="foggy")
+
+    async with open_world(data_dir, after=before) as world:
+        with interactions_with(locale=locale):
+            done = (await boss.submit_modal(change, {"prompt": "thick fog"})).response
+            taken = (await boss.submit_modal(new, {"name": "FOGGY", "prompt": "many words"})).response
+        assert done is not None
+        assert taken is not None
+        assert embed_fields(done)[{"en-US": "Added to the prompt", "ja": "プロンプトに加える言葉"}[locale]]
+        assert is_japanese(done.content) == is_japanese(taken.content) == (locale == "ja")
+        assert done.ephemeral
+        assert taken.ephemeral
+        assert "`Foggy@1`" in done.content
+        [file] = taken.attachments
+        assert "many words" in (await file.read()).decode()
+        book = await world.service.presets_in(world.guild.id, "Foggy")
+        assert book.get("Foggy").prompt == "thick fog"

@@ -222,6 +222,17 @@ async def test_a_permission_that_was_lost_while_the_form_was_open(place: Place, 
     assert await audit(place) == []
 
 
+async def test_a_preset_that_was_deleted_while_the_form_was_open(place: Place, manager: MemberActor) -> None:
+    await create(place, manager)
+    shown = await manager.slash(place.channel, "preset edit", name="foggy")
+    await says(place, manager, "preset delete", name="foggy")
+    result = await manager.submit_modal(shown, {"prompt": "much thicker fog"})
+    assert result.response is not None
+    assert "no preset “Foggy” of its own" in result.response.content
+    [file] = result.response.attachments
+    assert b"much thicker fog" in await file.read()
+
+
 async def test_an_edit_shows_what_it_changes_and_keeps_the_rest(place: Place, manager: MemberActor) -> None:
     await create(place, manager)
     shown = await manager.slash(place.channel, "preset edit", name="foggy")
@@ -247,11 +258,30 @@ async def test_each_change_is_logged_with_before_and_after(place: Place, manager
     await says(place, manager, "preset delete", name="Foggy")
     rows = await audit(place)
     assert [(row.action, row.target, row.actor_id) for row in rows] == [
-        (action, "Foggy", manager.id) for action in ("preset.create", "preset.edit", "preset.delete")
+        (action, "preset:Foggy", manager.id) for action in ("preset.create", "preset.edit", "preset.delete")
     ]
     first = {"version": 1} | {key: value for key, value in FOGGY.items() if key != "name"}
     second = first | {"version": 2, "prompt": "thick fog"}
     assert [(row.before, row.after) for row in rows] == [(None, first), (first, second), (second, None)]
+
+
+@LOCALES
+async def test_the_log_of_the_admins_tells_of_presets(
+    place: Place, manager: MemberActor, locale: str
+) -> None:
+    """In words, with what is different only; and a preset's name is never taken for somebody."""
+    await create(place, manager, name="member:1")
+    texts = {key: value for key, value in FOGGY.items() if key != "name"} | {"prompt": "thick fog"}
+    await submit(place, manager, "preset edit", texts, name="member:1")
+    with interactions_with(locale=locale):
+        [embed] = (await says(place, manager, "admin log")).embeds
+    edited, facts, created, _ = (embed.description or "").splitlines()
+    assert is_japanese(edited) == is_japanese(facts) == (locale == "ja")
+    assert "· member:1" in edited
+    assert "· member:1" in created
+    if locale == "en-US":
+        assert "**Preset changed**" in edited
+        assert facts == "-# version: 1 → 2; prompt: fog, mist → thick fog"
 
 
 MISTAKES: dict[str, tuple[dict[str, str], str]] = {
@@ -276,6 +306,9 @@ async def test_a_mistake_in_the_form_says_what_to_change(
     if locale == "en-US":
         assert says in answer.content
     assert len(await audit(place)) == 1
+    [file] = answer.attachments
+    text = (await file.read()).decode()
+    assert all(typed in text for typed in (FOGGY | changes).values()), "nobody has to type it again"
 
 
 async def test_a_server_has_room_for_fifty(place: Place, manager: MemberActor) -> None:

@@ -15,7 +15,8 @@ from bot.database.copy import CopyProgress, copy_database
 from bot.database.models import Base, GuildSettingsRow
 from bot.database.session import Database, NoDatabase
 from bot.errors import OperatorError
-from bot.jobs import JobStore, Origin
+from bot.job_store import JobStore
+from bot.jobs import Origin
 from bot.reservations import Reservations
 from tests.fixtures.command_line import trinart
 from tests.fixtures.stored import CARD, IMAGE, REQUEST

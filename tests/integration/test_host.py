@@ -97,9 +97,9 @@ async def test_the_servers(office: Office) -> None:
     world = office.world
     await world.draw(prompt="1girl", images=2)
     lines = (await do(office, "host servers")).splitlines()
-    assert lines[0] == "**1 servers**"
+    assert lines[0] == "**Servers: 1**"
     assert lines[1].startswith(f"TrinArt `{world.guild.id}`: ")
-    assert lines[1].endswith(", 2 pictures in 30 days")
+    assert lines[1].endswith(", pictures in 30 days: 2")
     assert is_japanese(await do(office, "host servers", locale="ja"))
 
 

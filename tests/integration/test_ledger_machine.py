@@ -27,24 +27,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.database.models import LedgerEntryRow, QuotaRow
-from bot.database.session import Database
-from bot.jobs import IllegalTransition, Job, JobState, JobStore, Origin
-from bot.ledger import expire_grants, give, grants_of, reset_window, sums
+from bot.jobs import Job, JobState, Origin
 from bot.quotas import Account, HostRules, Quota
-from bot.reconcile import find_discrepancies
-from bot.reservations import Reservations
-from engine.protocol import GenerationRequest, ModelCard
 from tests.fixtures.postgres import PostgresServer
+from tests.integration.ledger_bot import LedgerBot
 from tests.integration.ledger_model import (
     AT_A_TIME,
     CHANNEL_QUOTA,
     CHANNELS,
     GUILD,
+    MAY_ENTER,
     MEMBER_QUOTA,
+    PAYS,
     USERS,
     Model,
     ModelGrant,
@@ -52,11 +47,6 @@ from tests.integration.ledger_model import (
 )
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
-CARD = ModelCard(name="none", sizes={"square": (512, 512)})
-
-
-class BrokenOff(Exception):
-    """What a transaction meets in the middle."""
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -69,49 +59,29 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.files = type(self).new_database(Path(self.folder.name))
-        self.url = self.run(self.files.__aenter__())
         self.now = MIDNIGHT + timedelta(hours=9)
         self.model = Model()
         self.interactions = 0
-        self.run(self.open())
-        self.run(self.write(self.set_quotas))
+        host = HostRules(default_quota=Quota(amount=MEMBER_QUOTA, window="day"), concurrent_jobs=AT_A_TIME)
+        self.bot = LedgerBot(self.run(self.files.__aenter__()), host, lambda: self.now)
+        self.run(self.bot.start())
+        self.run(self.bot.set_quotas(GUILD, CHANNELS, CHANNEL_QUOTA))
 
     def run(self, coroutine: Any) -> Any:
         return self.runner.run(coroutine)
 
     def teardown(self) -> None:
-        self.run(self.close())
+        self.run(self.bot.stop())
         self.run(self.files.__aexit__(None, None, None))
         self.runner.close()
         self.folder.cleanup()
 
     # --- the bot's process ---
 
-    async def open(self) -> None:
-        self.connection = Database.connect(self.url)
-        self.database = await self.connection.__aenter__()
-        host = HostRules(default_quota=Quota(amount=MEMBER_QUOTA, window="day"), concurrent_jobs=AT_A_TIME)
-        self.reservations = Reservations(self.database, host, clock=lambda: self.now)
-        self.jobs = JobStore(self.database, clock=lambda: self.now)
-
-    async def close(self) -> None:
-        await self.connection.__aexit__(None, None, None)
-
-    async def write(self, work: Any) -> None:
-        await self.database.write(work)
-
-    async def set_quotas(self, session: AsyncSession) -> None:
-        for channel in CHANNELS:
-            session.add(
-                QuotaRow(
-                    guild_id=GUILD, scope="channel", subject_id=channel, amount=CHANNEL_QUOTA, window="day"
-                )
-            )
-
     @rule()
     def restart(self) -> None:
-        self.run(self.close())
-        self.run(self.open())
+        self.run(self.bot.stop())
+        self.run(self.bot.start())
 
     @rule(hours=st.integers(1, 30))
     def time_passes(self, hours: int) -> None:
@@ -128,7 +98,8 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def ask_together(self, wishes: list[tuple[int, int, int]]) -> None:
         origins = [self.origin(user, channel) for user, channel, _ in wishes]
-        outcomes = self.run(self.reserve_all([(r, o) for (_, _, r), o in zip(wishes, origins, strict=True)]))
+        steps = [steps for _, _, steps in wishes]
+        outcomes = self.run(self.bot.reserve_all(list(zip(steps, origins, strict=True))))
         for (user, channel, _), outcome in zip(wishes, outcomes, strict=True):
             cost = outcome.cost if isinstance(outcome, Job) else int(outcome.fields.get("cost", 0))
             expected = self.model.decide(user, channel, cost, self.now)
@@ -141,12 +112,6 @@ class LedgerMachine(RuleBasedStateMachine):
     def origin(self, user: int, channel: int) -> Origin:
         self.interactions += 1
         return Origin(interaction_id=self.interactions, user_id=user, guild_id=GUILD, channel_id=channel)
-
-    async def reserve_all(self, wishes: list[tuple[int, Origin]]) -> list[Any]:
-        return await asyncio.gather(
-            *(self.reservations.reserve(request_of(steps), origin) for steps, origin in wishes),
-            return_exceptions=True,
-        )
 
     def record(self, job: Job, parts: dict[int, int]) -> None:
         day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -171,38 +136,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def enter(self, data: st.DataObject, state: JobState, share: int, breaks_off: bool) -> None:
         known = data.draw(st.sampled_from(self.model.jobs))
         used = known.job.cost * share // 10
-        outcome = self.run(self.try_to_enter(known, state, used, breaks_off))
+        job = replace(known.job, state=known.state)
+        outcome = self.run(self.bot.enter(job, state, used=used, breaks_off=breaks_off))
         assert (outcome is None) == (known.state in MAY_ENTER[state] and not breaks_off), outcome
         if outcome is None:
             known.state = state
             if state in PAYS:
                 self.close_account(known, {"delivered": known.job.cost, "cancelled": used}.get(state, 0))
-
-    async def try_to_enter(
-        self, known: ModelJob, state: JobState, used: int, breaks_off: bool
-    ) -> Exception | None:
-        job = replace(known.job, state=known.state)
-        write = self.database.write
-
-        async def break_off(work: Any) -> Any:
-            async def broken(session: AsyncSession) -> None:
-                await work(session)
-                raise BrokenOff
-
-            return await write(broken)
-
-        if breaks_off:
-            self.database.write = break_off  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            if state == "succeeded":
-                await self.jobs.succeed(job, [], seconds=1.0, card=CARD)
-            else:
-                await self.jobs.mark(job, state, used=used)
-        except (IllegalTransition, BrokenOff) as error:
-            return error
-        finally:
-            self.database.write = write
-        return None
 
     def close_account(self, known: ModelJob, used: int) -> None:
         """What was not used comes back: to the quota of that day, and to the grants that paid."""
@@ -220,34 +160,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(user=st.sampled_from(USERS), amount=st.integers(1, 3000), hours=st.integers(1, 50))
     def grant(self, user: int, amount: int, hours: int) -> None:
         expires_at = self.now + timedelta(hours=hours)
-
-        async def add(session: AsyncSession) -> None:
-            await give(
-                session,
-                guild_id=GUILD,
-                user_id=user,
-                amount=amount,
-                expires_at=expires_at,
-                actor_id=99,
-                reason="a prize",
-                now=self.now,
-            )
-
-        self.run(self.write(add))
-        key = self.run(self.newest_grant())
+        key = self.run(self.bot.grant(GUILD, user, amount, expires_at))
         self.model.grants[user][key] = ModelGrant(amount, expires_at)
         self.model.total += amount
 
-    async def newest_grant(self) -> int:
-        async with self.database.session() as session:
-            return (await session.scalar(select(func.max(LedgerEntryRow.grant_id)))) or 0
-
     @rule()
     def expire(self) -> None:
-        async def take(session: AsyncSession) -> None:
-            await expire_grants(session, self.now)
-
-        self.run(self.write(take))
+        self.run(self.bot.expire())
         for grants in self.model.grants.values():
             for grant in grants.values():
                 if grant.expires_at <= self.now and grant.left > 0:
@@ -257,13 +176,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(user=st.sampled_from(USERS))
     def reset(self, user: int) -> None:
         day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-        async def give_back(session: AsyncSession) -> None:
-            await reset_window(
-                session, guild_id=GUILD, user_id=user, since=day, actor_id=99, reason="", now=self.now
-            )
-
-        self.run(self.write(give_back))
+        self.run(self.bot.reset(GUILD, user, day))
         waiting = sum(
             job.parts.get(0, 0)
             for job in self.model.jobs
@@ -281,12 +194,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def compare(self) -> None:
         day = self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        members = {user: (Account("member", GUILD, user), day) for user in USERS}
-        channels = {channel: (Account("channel", GUILD, channel), day) for channel in CHANNELS}
-        async with self.database.session() as session:
-            used = await sums(session, [*members.values(), *channels.values()])
-            grants = await grants_of(session, USERS, self.now)
-            total = await session.scalar(select(func.sum(LedgerEntryRow.amount)))
+        members = {user: Account("member", GUILD, user) for user in USERS}
+        channels = {channel: Account("channel", GUILD, channel) for channel in CHANNELS}
+        used = await self.bot.used([*members.values(), *channels.values()], day)
+        grants = await self.bot.grants(USERS)
         assert {user: used[key] for user, key in members.items()} == {
             user: self.model.used(user, day) for user in USERS
         }
@@ -296,35 +207,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for user in USERS:
             left = {grant.id: grant.left for grant in grants.get((GUILD, user), [])}
             assert left == {key: grant.left for key, grant in self.model.usable(user, self.now).items()}
-        assert (total or 0) == self.model.total
-        assert not await find_discrepancies(self.database, Path(self.folder.name) / "pictures", self.now)
-
-
-MAY_ENTER: dict[JobState, tuple[JobState, ...]] = {
-    "running": ("queued",),
-    "succeeded": ("queued", "running"),
-    "delivered": ("succeeded",),
-    "failed": ("queued", "running", "succeeded"),
-    "refused": ("queued", "running", "succeeded"),
-    "cancelled": ("queued", "running"),
-    "queued": ("running", "succeeded"),
-}
-"""Said again here, so that a transition is not changed without anybody meaning it."""
-
-PAYS = ("delivered", "failed", "refused", "cancelled")
-
-
-def request_of(steps: int) -> GenerationRequest:
-    """A request that costs a thirtieth of a picture for each step."""
-    return GenerationRequest(
-        prompt="x",
-        width=512,
-        height=512,
-        num_inference_steps=steps,
-        guidance_scale=7,
-        sampler="Euler a",
-        seed=1,
-    )
+        assert await self.bot.total() == self.model.total
+        assert not await self.bot.discrepancies(Path(self.folder.name) / "pictures")
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from bot.database.models import LedgerEntryRow
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.errors import OperatorError
-from bot.jobs import Job, JobStore, Origin
+from bot.job_store import JobStore
+from bot.jobs import Job, Origin
 from bot.outcomes import Outcomes
 from bot.pictures import PictureStore
 from bot.reply import Undeliverable

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import AuditRow, Base, ImageRow, JobRow, LedgerEntryRow, RefusalRow
 from bot.database.session import Database
-from bot.jobs import Job, JobStore, Origin
+from bot.job_store import JobStore
+from bot.jobs import Job, Origin
 from bot.ledger import close_job, give, reserve_entries
 from bot.pictures import PictureStore
 from bot.quotas import Asker, HostRules, Quota

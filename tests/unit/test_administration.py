@@ -16,7 +16,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.admin_errors import AmountMissing, NotAllowed, NotATimeZone, RecordsUnavailable, TooManyNamed
+from bot.admin_errors import AmountMissing, NotAllowed, NotATimeZone, TooManyNamed
 from bot.admin_members import MemberChanges
 from bot.admin_reports import Reports
 from bot.admin_rules import (
@@ -34,6 +34,7 @@ from bot.admin_rules import (
 )
 from bot.administration import Administration
 from bot.audit import Admin, Change, Desk
+from bot.database.failures import RecordsUnavailable
 from bot.database.models import (
     AuditRow,
     BlockRow,
@@ -65,7 +66,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def service(database: Database) -> Administration:
     quota = HostRules(default_quota=Quota.parse("5/day"))
-    return Administration(database, quota, PresetBook.load(), clock=lambda: NOW)
+    return Administration(database, quota, PresetBook.load(), kept_days=30, clock=lambda: NOW)
 
 
 async def count(database: Database, *tables: type) -> int:
@@ -184,7 +185,7 @@ async def test_a_reset_is_of_the_window_that_counts(service: Administration) -> 
 async def test_what_a_reset_gave_back_leaves_a_rolling_window_with_what_was_used(database: Database) -> None:
     """Or a member would have more than the quota for a while, a day after."""
     now = NOW
-    service = Administration(database, HostRules(), PresetBook.load(), clock=lambda: now)
+    service = Administration(database, HostRules(), PresetBook.load(), kept_days=30, clock=lambda: now)
     await service.rules.set_quota(BOSS, Subject(), Quota.parse("5/24h"))
     used = reserve_entries("job", MIKA, {0: 3000}, "", NOW - timedelta(hours=20))
     async with database.session() as session:

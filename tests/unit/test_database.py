@@ -17,7 +17,8 @@ from bot.database import sqlite
 from bot.database.models import Base, ImageRow, JobRow
 from bot.database.session import Database, head_revision
 from bot.errors import OperatorError
-from bot.jobs import BEFORE, ENDED, DuplicateInteraction, IllegalTransition, JobStore, Origin
+from bot.job_store import IllegalTransition, JobStore
+from bot.jobs import BEFORE, ENDED, DuplicateInteraction, Origin
 from bot.reservations import Reservations
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.stored import CARD, IMAGE, REQUEST

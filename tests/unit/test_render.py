@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.errors import MemberQuotaUsedUp, amount_text, window_text
 from bot.i18n import translator
 from bot.reply import JobProgress
 from cogs.render import about, progress_text
@@ -45,3 +46,35 @@ def test_a_bar_says_about_how_long_it_takes() -> None:
     progress = progress.after(Progress("job", 2, 4, 100.0)).after(Preview("job", b""))
     assert progress_text(progress, EN) == "🎨 ▰▰▰▰▰▰▱▱▱▱▱▱ step 2 of 4, about 2 min left"
     assert progress_text(progress, JA) == "🎨 ▰▰▰▰▰▰▱▱▱▱▱▱ ステップ 2/4、残り約2分"
+
+
+@pytest.mark.parametrize(
+    ("thousandths", "english", "japanese"),
+    [
+        (1000, "1 picture", "1枚分"),
+        (1001, "1 picture", "1枚分"),
+        (940, "0.94 pictures", "0.94枚分"),
+        (2000, "2 pictures", "2枚分"),
+        (0, "0 pictures", "0枚分"),
+    ],
+)
+def test_one_picture_is_not_one_pictures(thousandths: int, english: str, japanese: str) -> None:
+    assert (amount_text(thousandths, EN), amount_text(thousandths, JA)) == (english, japanese)
+    refusal = MemberQuotaUsedUp(cost=thousandths, left=0, amount=9000, window="168h", when=None)
+    assert refusal.text("en-US").startswith(f"This costs {english}, and you have 0 of 9 left in 7 days.")
+    assert refusal.text("ja").startswith(f"これは{japanese}ですが、あなたの枠（7日間で）")
+
+
+@pytest.mark.parametrize(
+    ("window", "english"),
+    [
+        ("day", "today"),
+        ("1h", "in an hour"),
+        ("24h", "in 24 hours"),
+        ("36h", "in 36 hours"),
+        ("168h", "in 7 days"),
+        ("720h", "in 30 days"),
+    ],
+)
+def test_windows_are_told_in_the_unit_that_people_use(window: str, english: str) -> None:
+    assert window_text(window, EN) == english

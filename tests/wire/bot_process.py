@@ -171,12 +171,18 @@ async def running_bot(
         await bot.clean_up()
 
 
-async def until_it_can_draw(server: LoopbackDiscord, bot: BotProcess) -> None:
-    """Return once a command would be drawn: the sizes on offer are suggested from then on."""
+async def until_it_can_draw(server: LoopbackDiscord, bot: BotProcess, channel: JSON | None = None) -> None:
+    """Return once a command in this channel would be drawn: the sizes on offer are suggested from then on.
+
+    That its engine says in the log that it is ready is not enough: the bot itself hears of it a little later,
+    and until then it refuses commands.
+    """
+    channel = channel or server.channel
+    await server.connected(START_SECONDS, guild_id=channel["guild_id"])
     await server.commands_synced("trinart", timeout=START_SECONDS)
     await bot.said("is ready")
     suggestions: list[JSON] = []
     while not suggestions:
-        typed = await server.autocomplete("trinart", {"prompt": "", "size": ""}, "size")
+        typed = await server.autocomplete("trinart", {"prompt": "", "size": ""}, "size", channel=channel)
         await typed.wait(lambda i: i.choices is not None, START_SECONDS)
         suggestions = typed.choices or []

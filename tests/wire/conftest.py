@@ -9,7 +9,9 @@ import pytest
 
 # So that an assertion in them says what it compared, as one in a test does. This comes before
 # they are imported.
-pytest.register_assert_rewrite(f"{__package__}.seen", f"{__package__}.scene", f"{__package__}.bot_process")
+pytest.register_assert_rewrite(
+    *(f"{__package__}.{module}" for module in ("seen", "scene", "bot_process", "tiny_bot"))
+)
 
 from .loopback_discord import LoopbackDiscord  # noqa: E402 - see above
 from .scene import Scene, playing  # noqa: E402 - see above

@@ -83,6 +83,8 @@ class Session:
     connection: Connection | None = None
     shard: tuple[int, int] = (0, 1)
     """Which of how many: a guild's events go to one of them."""
+    hears_of_guilds: bool = False
+    """Whether the bot asked for the events of guilds themselves."""
 
     def hears_of(self, guild_id: str | None) -> bool:
         """Whether this shard gets the events of a guild; direct messages are the first one's."""
@@ -101,11 +103,13 @@ class Gateway:
         self.identify_payloads: list[JSON] = []
         self.compressions: list[str | None] = []
         self.resumes = 0
+        self.has_outage = False
+        """Whether guilds are unavailable to a bot that connects: no GUILD_CREATE follows READY."""
 
-    @property
-    def connected(self) -> bool:
-        """Whether a bot that identified itself is listening, on all of its shards."""
-        return bool(self.sessions) and all(session.connection for session in self.sessions.values())
+    def reaches(self, guild_id: str | None) -> bool:
+        """Whether a bot is listening that hears of this guild; without one, of direct messages."""
+        session = self._session_for(guild_id)
+        return session is not None and session.connection is not None
 
     def _session_for(self, guild_id: str | None) -> Session | None:
         hearing = [session for session in self.sessions.values() if session.hears_of(guild_id)]
@@ -183,11 +187,22 @@ class Gateway:
         number, count = data.get("shard", (0, 1))
         session = connection.session = Session(connection=connection, shard=(number, count))
         self.sessions[number] = session
+        session.hears_of_guilds = bool(data.get("intents", 0) & GUILDS_INTENT)
         await self._send(session, "READY", self._ready(session))
-        if data.get("intents", 0) & GUILDS_INTENT:
+        if not self.has_outage:
+            await self._send_guilds(session)
+        self.world.pulse.fire()
+
+    async def end_outage(self) -> None:
+        """Tell each bot of its guilds."""
+        self.has_outage = False
+        for session in self.sessions.values():
+            await self._send_guilds(session)
+
+    async def _send_guilds(self, session: Session) -> None:
+        if session.hears_of_guilds:
             for guild in self._guilds_of(session):
                 await self._send(session, "GUILD_CREATE", self._guild_create(guild))
-        self.world.pulse.fire()
 
     async def _resume(self, connection: Connection, data: JSON) -> None:
         """Send again all that came after the bot's last sequence number, then RESUMED."""

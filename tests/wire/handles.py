@@ -26,14 +26,20 @@ class Pulse:
         fired, self._event = self._event, asyncio.Event()
         fired.set()
 
-    async def until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        """Return once ``condition()`` holds; raise ``TimeoutError`` that names ``what`` if it never does."""
+    async def until(
+        self, condition: Callable[[], bool], timeout: float, what: str | Callable[[], str]
+    ) -> None:
+        """Return once ``condition()`` holds; raise ``TimeoutError`` that names ``what`` if it never does.
+
+        A function is asked at the end of the wait, for what came meanwhile.
+        """
         try:
             async with asyncio.timeout(timeout):
                 while not condition():
                     await self._event.wait()
         except TimeoutError:
-            raise TimeoutError(f"{what}: not within {timeout} s") from None
+            named = what if isinstance(what, str) else what()
+            raise TimeoutError(f"{named}: not within {timeout} s") from None
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,6 @@ class Interaction:
     async def wait(self, condition: Callable[[Interaction], bool], timeout: float = 5.0) -> Interaction:
         """Return this interaction as soon as ``condition`` holds of it."""
         await self.pulse.until(
-            lambda: condition(self), timeout, f"interaction {self.id} ({self.history[-1:]})"
+            lambda: condition(self), timeout, lambda: f"interaction {self.id} (last: {self.history[-1:]})"
         )
         return self

@@ -128,9 +128,9 @@ class LoopbackDiscord:
 
     # Waiting
 
-    async def connected(self, timeout: float = 10.0) -> None:
-        """Return once a bot has identified itself or resumed."""
-        await self.world.pulse.until(lambda: self._gateway.connected, timeout, "the bot's connection")
+    async def connected(self, timeout: float = 10.0, *, guild_id: str | None = None) -> None:
+        """Return once a bot listens, on the shard that hears of this guild or else of direct messages."""
+        await self.world.pulse.until(lambda: self._gateway.reaches(guild_id), timeout, "the bot's connection")
 
     async def commands_synced(
         self, *names: str, guild_id: str | None = None, timeout: float = 10.0
@@ -139,7 +139,7 @@ class LoopbackDiscord:
 
         def synced() -> bool:
             known = {c["name"] for c in self.world.commands.get(guild_id, {}).values()}
-            return known.issuperset(names) and self._gateway.connected
+            return known.issuperset(names) and self._gateway.reaches(guild_id)
 
         await self.world.pulse.until(synced, timeout, f"the commands {names}")
         return list(self.world.commands.get(guild_id, {}).values())
@@ -183,6 +183,18 @@ class LoopbackDiscord:
         """End the bot's gateway connection: cut, closed with ``code``, by op 7 ("reconnect") or by op 9
         ("invalidate")."""
         await self._gateway.drop(resumable=resumable, how=how, code=code)
+
+    def begin_outage(self) -> None:
+        """From now on a bot that connects finds its guilds unavailable, as in a Discord outage.
+
+        READY names them without their channels and roles, and GUILD_CREATE comes at the outage's end. What
+        people do there reaches the bot all the same.
+        """
+        self._gateway.has_outage = True
+
+    async def end_outage(self) -> None:
+        """Make the guilds available to all bots that are connected."""
+        await self._gateway.end_outage()
 
     async def dispatch(self, event: str, data: JSON) -> None:
         """Send the bot any gateway event."""

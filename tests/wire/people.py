@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from .handles import Interaction, StoredFile
-from .payloads import GROUP_DM, JSON, group_channel, member, snowflake, text_channel
+from .payloads import ALL_PERMISSIONS, GROUP_DM, JSON, group_channel, member, snowflake, text_channel
 from .refusals import walk_components
 from .world import DEFAULT_UPLOAD_LIMIT, World, guess_type
 
-SUB_COMMAND, SUB_COMMAND_GROUP, ATTACHMENT = 1, 2, 11
+SUB_COMMAND, SUB_COMMAND_GROUP, CHANNEL, ATTACHMENT = 1, 2, 7, 11
 
 
 class ClickWhere(TypedDict, total=False):
@@ -122,10 +122,10 @@ def command_data(
         inner: JSON = {"name": part, "type": definition["type"]}
         level["options"] = [inner]
         level = inner
-    attachments: dict[str, JSON] = {}
-    level["options"] = _typed_options(world, definition, values, focused, attachments)
-    if attachments:
-        data["resolved"] = {"attachments": attachments}
+    resolved: dict[str, JSON] = {}
+    level["options"] = _typed_options(world, definition, values, focused, resolved)
+    if resolved:
+        data["resolved"] = resolved
     return data
 
 
@@ -134,8 +134,9 @@ def _typed_options(
     definition: JSON,
     values: Mapping[str, Any],
     focused: str | None,
-    attachments: dict[str, JSON],
+    resolved: dict[str, JSON],
 ) -> list[JSON]:
+    """The options; what they name by its id is added to ``resolved``, by kind and id."""
     defined: dict[str, JSON] = {o["name"]: o for o in definition.get("options") or []}
     if unknown := values.keys() - defined.keys():
         raise ValueError(f"the command has no option {sorted(unknown)}")
@@ -147,8 +148,12 @@ def _typed_options(
         option: JSON = {"name": name, "type": defined[name]["type"], "value": value}
         if option["type"] == ATTACHMENT:
             attached = _upload(world, value)
-            attachments[attached["id"]] = attached
+            resolved.setdefault("attachments", {})[attached["id"]] = attached
             option["value"] = attached["id"]
+        elif option["type"] == CHANNEL:
+            chosen = {**value, "permissions": ALL_PERMISSIONS}
+            resolved.setdefault("channels", {})[value["id"]] = chosen
+            option["value"] = value["id"]
         if name == focused:
             option["focused"] = True
         options.append(option)

@@ -30,6 +30,11 @@ def has_pictures(interaction: Interaction) -> bool:
     return message is not None and bool(message["embeds"]) and bool(message["attachments"])
 
 
+def is_answered(interaction: Interaction) -> bool:
+    """Whether the bot has said anything at all."""
+    return bool(interaction.history)
+
+
 def shows_progress(interaction: Interaction) -> bool:
     """Whether the bot has said more than "is thinking"."""
     return interaction.message is not None and bool(interaction.message["content"])
