@@ -1,11 +1,11 @@
 """Step 3 of a request's life: one spelling for the many ways in which a word can be written.
 
-Runs in the bot process. Three stages, each a fixed number of passes over the text, so that time grows with its
-length only:
+Runs in the bot process. Three stages, each a fixed number of passes over the text, so that time grows with
+its length only:
 
-- `fold`: what a reader sees. Case, accents, invisible characters, look-alikes, fonts, half and full width, HTML.
-- `skeleton`: what a word sounds like to somebody who wants to be misunderstood. `l` and `i` are one letter, so
-  are a letter and the digit that stands for it (`n00d`), doubled letters, hiragana and katakana.
+- `fold`: what a reader sees. Case, accents, invisible characters, look-alikes, fonts, width, HTML.
+- `skeleton`: what a word is to somebody who reads past tricks. `l` and `i` are one letter, so are a letter
+  and the digit that stands for it (`n00d`), doubled letters, hiragana and katakana.
 - `read`: the skeleton with its gaps taken out, and where they were: words that are split can be found in it.
 """
 
@@ -17,12 +17,12 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import msgspec
 
-HARD, TIGHT, GLUE = " ", "\x02", "\x01"
-"""Gaps: between words; within a word that has marks in it (`n.u`); where letters and digits meet (`n|00|d`)."""
+COMMA, HARD, TIGHT, GLUE = ",", " ", "\x02", "\x01"
+"""Gaps: between tags; between words; marks within a word (`n.u`); where letters and digits meet (`n00d`)."""
 
 MASK = "*"
 """A letter that is not told."""
@@ -30,7 +30,7 @@ MASK = "*"
 _MAX_PASSES = 4
 _ENTITY = re.compile(r"&(?:(?:amp|#0{0,8}38|#x0{0,8}26);?)+", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:[abisupq]|em|strong|br|p|span|div|sub|sup|font|small|big|mark|del|ins|tt|code)/?>")
-_CAPITAL_I = re.compile(r"(?<=[a-z])I(?=[a-z])")
+_CAPITAL_I = re.compile(r"(?<=i)I|I(?=i)")  # beside another one it can only be meant as an l
 
 # Compatibility characters that become four or more; none is a way to write a word of the rules.
 _LONG = re.compile("[\u321d\u321e\u3300-\u3357\ufdf0-\ufdfc]")
@@ -52,14 +52,15 @@ _SKELETON = {
 
 _WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
 _POSSESSIVE = re.compile(r"['`´]s\b")
-_DOUBLED = re.compile(r"([^ *])\1+")
+_DOUBLED = re.compile("([^ *\u3400-\u9fff])\\1+")  # doubled ideographs are other words
 
 # Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
 _TOKEN = re.compile(
     r"[a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|(?:[^\w@$!|+*#]|_)+"
 )
 _COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
-_BETWEEN_WORDS = frozenset(" \t\n\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029,;、。，．")
+_BETWEEN_TAGS = frozenset(",;、。，．\n")
+_BETWEEN_WORDS = frozenset(" \t\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +119,16 @@ def read(folded: str) -> Reading:
     pieces: list[str] = []
     gaps: list[str] = []
     gap = HARD
-    for token, following in zip(tokens, [*tokens[1:], " "], strict=True):
-        if token.isalnum() or _is_letter(token, gap == GLUE, following.isalnum()):
+    for token, following in pairwise([*tokens, " "]):
+        if token.isalnum() or (
+            token[0] in _SIGNS and _is_letter(token, pieces if gap == GLUE else [], following)
+        ):
             pieces.append(token)
             gaps.append(gap)
             gap = GLUE
-        elif gap != HARD:
+        elif not _BETWEEN_TAGS.isdisjoint(token):
+            gap = COMMA
+        elif gap not in (HARD, COMMA):
             gap = TIGHT if _BETWEEN_WORDS.isdisjoint(token) else HARD
     parts = skeleton(" ".join(pieces).replace("#", MASK)).split(" ")
     return Reading(
@@ -135,11 +140,16 @@ def read(folded: str) -> Reading:
     )
 
 
-def _is_letter(token: str, follows: bool, is_followed: bool) -> bool:
-    """Whether signs stand for letters, by their neighbours."""
-    if token[0] in _COINS:
-        return follows or is_followed
-    return token[0] in _SIGNS and follows and is_followed
+def folded_words(text: str) -> str:
+    """A term as the rules have it: folded, with one gap between words."""
+    return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
+
+
+def _is_letter(sign: str, before: list[str], following: str) -> bool:
+    """Whether a sign stands for a letter, by the pieces that it follows at once, and by what follows it."""
+    if sign[0] in _COINS:
+        return bool(before) or following.isalnum()
+    return bool(before) and (following.isalnum() or following[0] in _COINS or before[-1][0] in _SIGNS)
 
 
 @cache

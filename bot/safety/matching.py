@@ -1,8 +1,8 @@
 """Step 3 of a request's life: where the words of the rules are in a text, however it is written.
 
-Runs in the bot process. One pass of an Aho-Corasick automaton over a `Reading` finds every place whose skeleton
-is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if it is no
-ordinary word that only looks like it: `b00b` counts, `bob` does not.
+Runs in the bot process. One pass of an Aho-Corasick automaton over a `Reading` finds every place whose
+skeleton is that of a term; then each place is looked at again. It counts if it is the term as spelled, or if
+it is no ordinary word that only looks like it: `b00b` counts, `bob` does not.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from ahocorasick_rs import AhoCorasick
 
-from bot.safety.folding import GLUE, HARD, MASK, Reading, fold, read, skeleton, undoubled
+from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading, read, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
@@ -28,13 +28,12 @@ EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allow
 HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
 """What people write backwards or with a letter left out."""
 
-MIN_HIDDEN, MAX_MASKED = 4, 12
+MIN_HIDDEN, MAX_MASKED = 3, 12
 SHORT_KANA = 3
 """Kana words up to this length occur within other words: they count at the beginning of a word only."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Term:
+class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A word or a phrase of the rules."""
 
     category: Category
@@ -42,10 +41,11 @@ class Term:
     """Folded, without gaps."""
     group: int = 0
     """Which of the rules' groups it is from."""
+    is_root: bool = False
+    """Whether longer words that have it in them count too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A term at a place of a reading."""
 
     term: Term
@@ -53,8 +53,9 @@ class Found:
     end: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pattern:
+class _Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of a term's skeletons."""
+
     term: Term
     breaks: frozenset[int]
     """Where the words of a phrase meet."""
@@ -62,13 +63,18 @@ class _Pattern:
     """Whether it counts only where pieces begin and end; Japanese and Chinese have no gaps between words."""
     is_start: bool = True
     is_backward: bool = False
+    is_joined: bool = False
+    """Whether it is a phrase as one word."""
+    words: frozenset[str] = frozenset()
 
 
 class Lexicon:
     """Terms, compiled."""
 
     def __init__(self, terms: Iterable[Term], ordinary: Collection[str] = ()) -> None:
-        self._ordinary = frozenset(ordinary)
+        terms = list(terms)
+        # A term as spelled is itself only, and no other one backwards or misspelled.
+        self._ordinary = frozenset(ordinary) | {term.spelling for term in terms}
         plain: defaultdict[str, list[_Pattern]] = defaultdict(list)
         masked: defaultdict[str, list[_Pattern]] = defaultdict(list)
         for term, words in ((term, term.spelling.split(" ")) for term in terms):
@@ -79,7 +85,7 @@ class Lexicon:
     def find(self, reading: Reading) -> Iterator[Found]:
         """Every term in a text, at each of its places."""
         yield from self._plain.find(reading, self._ordinary)
-        if MASK in reading.letters:
+        if MASK in reading.letters and not self._plain.is_empty:
             yield from self._masked.find(reading, self._ordinary)
             yield from self._without_masks(reading)
 
@@ -95,22 +101,35 @@ def _add(
     plain: dict[str, list[_Pattern]], masked: dict[str, list[_Pattern]], term: Term, words: list[str]
 ) -> None:
     joined = "".join(words)
-    known = Term(category=term.category, spelling=joined, group=term.group)
+    known = msgspec.structs.replace(term, spelling=joined)
     is_whole = joined.isascii() or not any(_is_unspaced(char) for char in joined)
     is_start = len(joined) <= SHORT_KANA and all("ぁ" <= char <= "ヿ" for char in joined)
     spellings = _spellings(words)
     for letters, breaks in spellings.items():
         plain[letters].append(
-            _Pattern(term=known, breaks=breaks, is_whole=is_whole, is_start=is_whole or is_start)
+            _Pattern(
+                term=known,
+                breaks=breaks,
+                is_whole=is_whole,
+                is_start=is_whole or is_start,
+                is_joined=len(words) > 1 and not breaks,
+                words=frozenset(words),
+            )
         )
-    if term.category in HIDDEN and len(joined) >= MIN_HIDDEN - 1:
+    if term.category in HIDDEN and len(joined) >= MIN_HIDDEN:
         letters, breaks = next(iter(spellings.items()))
         for hidden in _masks(letters):
             masked[hidden].append(_Pattern(term=known, breaks=breaks, is_whole=is_whole, is_start=is_whole))
         backward = letters[::-1]
-        if joined.isascii() and len(words) == 1 and len(letters) >= MIN_HIDDEN and backward not in spellings:
+        if joined.isascii() and len(letters) >= MIN_HIDDEN and backward not in spellings:
             plain[backward].append(
-                _Pattern(term=known, breaks=frozenset(), is_whole=True, is_backward=True)
+                _Pattern(
+                    term=known,
+                    breaks=frozenset(),
+                    is_whole=True,
+                    is_backward=True,
+                    words=frozenset(words),
+                )
             )
 
 
@@ -136,13 +155,14 @@ def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
             place += len(part)
             breaks.add(place)
         found.setdefault("".join(parts), frozenset(breaks))
-    found.setdefault(skeleton("".join(words)), frozenset())
+    if len(words) > 1:
+        found.setdefault(skeleton("".join(words)), frozenset())
     return found
 
 
 def _masks(letters: str) -> set[str]:
     """The word with one letter hidden, all its vowels, or all but the first and the last."""
-    if not 3 <= len(letters) <= MAX_MASKED:
+    if not MIN_HIDDEN <= len(letters) <= MAX_MASKED:
         return set()
     inner = range(1, len(letters) - 1)
     found = {letters[:index] + MASK + letters[index + 1 :] for index in inner}
@@ -155,23 +175,41 @@ class _Automaton:
     def __init__(self, patterns: dict[str, list[_Pattern]]) -> None:
         self._patterns = list(patterns.values())
         self._search = AhoCorasick(list(patterns)) if patterns else None
+        self.is_empty = not patterns
 
     def find(self, reading: Reading, ordinary: frozenset[str]) -> Iterator[Found]:
         if self._search is None:
             return
         piece_at = {place: index for index, place in enumerate(reading.starts)}
-        halves = _Halves()
+        halves, known = _Halves(), _Known(reading, ordinary)
         for number, start, end in self._search.find_matches_as_indexes(reading.letters, overlapping=True):
             first, last = piece_at.get(start), piece_at.get(end)
             for pattern in self._patterns[number]:
                 if first is not None and last is not None:
-                    accepted = _is_meant(pattern, reading, first, last, ordinary)
+                    accepted = known.is_meant(pattern, first, last)
                 else:
-                    accepted = not pattern.is_whole and _is_within(pattern, reading, start, end, first)
+                    accepted = _is_within(pattern, reading, start, end, first)
                     halves.note(pattern, start, end, first, last)
                 if accepted:
                     yield Found(term=pattern.term, start=start, end=end)
         yield from halves.join(reading, piece_at, ordinary)
+
+
+class _Known:
+    """What was decided of a pattern and its pieces: a word that is said a hundred times is looked at once."""
+
+    def __init__(self, reading: Reading, ordinary: frozenset[str]) -> None:
+        self._reading, self._ordinary = reading, ordinary
+        self._decided: dict[tuple[int, tuple[str, ...], tuple[str, ...]], bool] = {}
+
+    def is_meant(self, pattern: _Pattern, first: int, last: int) -> bool:
+        pieces, gaps = self._reading.pieces[first:last], self._reading.gaps[first + 1 : last]
+        key = (id(pattern), pieces, gaps)
+        decided = self._decided.get(key)
+        if decided is None:
+            decided = _is_meant(pattern, self._reading, first, last, self._ordinary)
+            self._decided[key] = decided
+        return decided
 
 
 class _Halves:
@@ -189,9 +227,7 @@ class _Halves:
         elif last is not None:
             self._closing[start] = (end, pattern)
 
-    def join(
-        self, reading: Reading, piece_at: dict[int, int], ordinary: frozenset[str]
-    ) -> Iterator[Found]:
+    def join(self, reading: Reading, piece_at: dict[int, int], ordinary: frozenset[str]) -> Iterator[Found]:
         for place in self._opening.keys() & self._closing.keys():
             (start, before), (end, after) = self._opening[place], self._closing[place]
             piece = piece_at[start]
@@ -201,7 +237,10 @@ class _Halves:
 
 
 def _is_within(pattern: _Pattern, reading: Reading, start: int, end: int, first: int | None) -> bool:
-    """Whether a word of a script without gaps counts inside a piece, or over the edges of scripts."""
+    """Whether a root counts inside a piece, or a word of a script without gaps over the edges of scripts."""
+    if pattern.is_whole:
+        piece = reading.pieces[_piece_after(reading, start) - 1]
+        return pattern.term.is_root and not pattern.is_backward and pattern.term.spelling in piece
     if pattern.is_start and first is None:
         return False
     inner = range(_piece_after(reading, start), _piece_after(reading, end - 1))
@@ -212,26 +251,41 @@ def _piece_after(reading: Reading, place: int) -> int:
     return bisect_right(reading.starts, place)
 
 
-def _is_meant(
-    pattern: _Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]
-) -> bool:
-    """Whether the pieces from `first` to before `last` are the term, and not other words that look like it."""
+def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]) -> bool:
+    """Whether the pieces from `first` to before `last` are the term, and no other words like it."""
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
+    if _is_over_tags(pattern, reading, first, last):
+        return False
     if joined == spelling and not pattern.is_backward and _is_unsplit(pattern, reading, first, last):
-        return True
+        gaps = [gap for gap in reading.gaps[first + 1 : last] if gap != GLUE]
+        return pattern.term.category not in EXACT or len(gaps) == len(pattern.breaks)
     is_short = pattern.is_whole and len(spelling) < 3
     if pattern.term.category in EXACT or is_short or not any(map(str.isalpha, pieces)):
         return False
     if pattern.is_backward:
-        return joined.isascii() and joined.isalpha() and joined not in ordinary and _is_run(pieces)
-    if joined in ordinary and len(pieces) == 1:
+        return (
+            joined.isascii()
+            and joined.isalpha()
+            and joined not in ordinary
+            and _is_run(pieces, len(pattern.words))
+        )
+    if pattern.is_joined and len(pieces) > 1:
         return False
-    return all(_is_split_word(word, ordinary) for word in _words(pattern, reading, first, last))
+    return all(_is_disguised(word, pattern.words, ordinary) for word in _words(pattern, reading, first, last))
 
 
-def _is_run(pieces: tuple[str, ...]) -> bool:
-    return len(pieces) == 1 or all(len(piece) == 1 for piece in pieces)
+def _is_run(pieces: tuple[str, ...], words: int) -> bool:
+    return len(pieces) in (1, words) or all(len(piece) == 1 for piece in pieces)
+
+
+def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
+    """Whether a phrase is over several tags: "arms up, skirt". A "young, girl" is one all the same."""
+    start = reading.starts[first]
+    return pattern.term.category not in ("minor", "youthful", "blocked") and any(
+        reading.gaps[index] == COMMA and reading.starts[index] - start in pattern.breaks
+        for index in range(first + 1, last)
+    )
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
@@ -251,23 +305,18 @@ def _words(pattern: _Pattern, reading: Reading, first: int, last: int) -> Iterat
     yield word
 
 
-def _is_split_word(word: list[tuple[str, str]], ordinary: frozenset[str]) -> bool:
-    """Whether pieces are one word that was split, and not several that stand side by side."""
-    if all(gap != HARD for _, gap in word[1:]):
-        return True
+def _is_disguised(word: list[tuple[str, str]], spelled: frozenset[str], ordinary: frozenset[str]) -> bool:
+    """Whether pieces are one word of a term, misspelled or split, and no ordinary words instead."""
     pieces = [piece for piece, _ in word]
     letters = "".join(pieces)
-    if not letters.isascii():
+    if len(pieces) == 1:
+        return letters in spelled or letters not in ordinary
+    if all(gap in (TIGHT, GLUE) for _, gap in word[1:]) or not letters.isascii():
         return True
     if all(len(piece) == 1 for piece in pieces):
         return len(pieces) >= 3
+    if any(gap == COMMA for _, gap in word[1:]):
+        return False
     if not letters.isalpha() or len(letters) <= 3:
         return False
-    if len(pieces) == 2:
-        return " ".join(pieces) not in ordinary
-    return len(letters) < 2.5 * len(pieces)
-
-
-def folded_words(text: str) -> str:
-    """A term as the rules have it: folded, with one gap between words."""
-    return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
+    return " ".join(pieces) not in ordinary if len(pieces) == 2 else len(letters) < 2.5 * len(pieces)

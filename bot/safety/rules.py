@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from bot.errors import OperatorError
-from bot.safety.matching import Category, Lexicon, Term, folded_words
+from bot.safety.folding import folded_words
+from bot.safety.matching import Category, Lexicon, Term
 
 RULES = Path(__file__).parent / "rules"
 FILES = ("sexual", "minors", "people", "context", "japanese", "chinese", "ordinary")
@@ -31,6 +32,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unless: list[str] = msgspec.field(default_factory=list[str])
     """Words that give the terms another meaning, anywhere in the prompt: a cock beside a hen."""
     plural: bool = False
+    root: bool = False
+    """Whether longer words that have a term in them count too."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +41,13 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     category: Category
     regex: str
+    needs: list[str] = msgspec.field(default_factory=list[str])
+    """Of these a text has to have one; cheaper to find out than whether the expression matches."""
+
+    def applies_to(self, folded: str) -> bool:
+        """Whether a folded text says this."""
+        is_likely = not self.needs or any(part in folded for part in self.needs)
+        return is_likely and re.search(self.regex, folded) is not None
 
 
 class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +80,7 @@ class Rules:
 
     version: str
     lexicon: Lexicon
-    patterns: tuple[tuple[Category, re.Pattern[str]], ...]
+    patterns: tuple[Pattern, ...]
     host: ServerLists = ServerLists()
 
     @classmethod
@@ -84,9 +94,7 @@ class Rules:
         return cls(
             version=f"{version}+{digest}",
             lexicon=Lexicon(terms, ordinary),
-            patterns=tuple(
-                (pattern.category, re.compile(pattern.regex)) for file in files for pattern in file.pattern
-            ),
+            patterns=tuple(pattern for file in files for pattern in file.pattern),
             host=ServerLists(block=tuple(host.block), allow=tuple(host.allow)),
         )
 
@@ -138,7 +146,7 @@ def terms_of(number: int, group: Group) -> Iterator[Term]:
     if group.plural:
         spelled += [_plural(term) for term in spelled if not term.endswith("s")]
     for term in dict.fromkeys(spelled):
-        yield Term(category=group.category, spelling=term, group=number)
+        yield Term(category=group.category, spelling=term, group=number, is_root=group.root)
     for word in group.unless:
         yield Term(category="excuse", spelling=folded_words(word), group=number)
 

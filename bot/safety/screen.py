@@ -5,9 +5,8 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from bot.safety.folding import Reading, fold, read
 from bot.safety.levels import Level
 from bot.safety.matching import Category, Found, Lexicon
-from bot.safety.rules import Rules, ServerLists, lists_lexicon
+from bot.safety.rules import Pattern, Rules, ServerLists, lists_lexicon
 from bot.safety.verdicts import PromptVerdict
 
 MAX_PROMPT = 2500
@@ -25,12 +24,14 @@ MAX_OTHER = 6000
 """Characters of the negative prompt, of which presets add much, and of all other texts together."""
 
 
+NO_LISTS = ServerLists()
+
 MANY_GARMENTS = 3
 """Kinds of clothes that a negative prompt can name before it undresses people."""
 
 
-def _hides(cover: bytearray, hit: Found) -> bool:
-    return hit.end <= len(cover) and 0 not in cover[hit.start : hit.end]
+def _is_hidden(hit: Found, covers: Iterable[bytearray]) -> bool:
+    return any(hit.end <= len(cover) and 0 not in cover[hit.start : hit.end] for cover in covers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,14 @@ class _Places:
         return cover
 
     def categories(self, *covers: bytearray, is_excusable: bool) -> frozenset[Category]:
-        """The categories of all words that no cover hides, nor, if they can be excused, other words excuse."""
+        """The categories of all words that no cover hides and, if they can be excused, no words excuse."""
         excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else ()
-        return self.patterns | {
+        counting: Iterator[Category] = (
             category
             for category, hits in self.found.items()
-            for hit in hits
-            if hit.term.group not in excused and not any(_hides(cover, hit) for cover in covers)
-        }
+            if any(hit.term.group not in excused and not _is_hidden(hit, covers) for hit in hits)
+        )
+        return self.patterns | frozenset(counting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class _Meaning:
 
     @property
     def is_stripped(self) -> bool:
-        """Whether the negative prompt takes the clothes off people, or the word that keeps a picture decent."""
+        """Whether the negative prompt takes clothes off people, or away what keeps a picture decent."""
         is_about_people = not self.heard.isdisjoint(("human", "minor", "youthful", "suggestive", "person"))
         is_bare = "clothing" in self.negative or self.garments >= MANY_GARMENTS
         return "safe" in self.negative or (is_bare and is_about_people)
@@ -125,16 +126,18 @@ class PromptScreen:
         negative: str = "",
         others: Iterable[str] = (),
         level: Level = "default",
-        server: ServerLists = ServerLists(),
+        server: ServerLists = NO_LISTS,
     ) -> PromptVerdict:
-        """Decide on a request. `others` are texts that are drawn like the prompt: of presets, names of files."""
+        """Decide on a request. `others` are drawn like the prompt: texts of presets, names of files."""
         more = ", ".join(others)
         if len(prompt) > MAX_PROMPT or len(negative) > MAX_OTHER or len(more) > MAX_OTHER:
             return self._verdict(refused=["too_long"])
         reading = read(fold(f"{prompt}, {more}" if more else prompt))
         host = _places(reading, self._host)
-        theirs = _places(reading, self._server(server)) if server != ServerLists() else _NOTHING
-        meaning = self._understand(reading, negative, [host.covered(["allowed"]), theirs.covered(["allowed"])])
+        theirs = _places(reading, self._server(server)) if server != NO_LISTS else _NOTHING
+        meaning = self._understand(
+            reading, negative, [host.covered(["allowed"]), theirs.covered(["allowed"])]
+        )
         refused = {
             "sexual_minor": meaning.is_sexual_minor,
             "real_person_sexual": meaning.is_sexual_person,
@@ -170,11 +173,9 @@ class PromptScreen:
 _NOTHING = _Places(found={}, patterns=frozenset())
 
 
-def _places(
-    reading: Reading, lexicon: Lexicon, patterns: Iterable[tuple[Category, re.Pattern[str]]] = ()
-) -> _Places:
+def _places(reading: Reading, lexicon: Lexicon, patterns: Iterable[Pattern] = ()) -> _Places:
     found: defaultdict[Category, list[Found]] = defaultdict(list)
     for hit in lexicon.find(reading):
         found[hit.term.category].append(hit)
-    said = (category for category, pattern in patterns if pattern.search(reading.folded))
+    said: list[Category] = [each.category for each in patterns if each.applies_to(reading.folded)]
     return _Places(found=dict(found), patterns=frozenset(said))

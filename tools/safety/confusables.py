@@ -22,14 +22,15 @@ from pathlib import Path
 TARGET = Path(__file__).parents[2] / "bot/safety/rules/confusables.toml"
 CJK = re.compile("HIRAGANA|KATAKANA|CJK|HANGUL|IDEOGRAPH|BOPOMOFO|YI |KANGXI")
 NAMED = re.compile(
-    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL |TURNED |REVERSED |SIDEWAYS |OPEN |CLOSED |INVERTED "
-    r"|SCRIPT |BLACKLETTER )*|(?:NEGATIVE )?(?:SQUARED|CIRCLED|CROSSED NEGATIVE SQUARED) LATIN (?:CAPITAL|SMALL) "
-    r"LETTER |REGIONAL INDICATOR SYMBOL LETTER |MODIFIER LETTER (?:SMALL |CAPITAL )?)"
+    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER (?:SMALL CAPITAL |TURNED |REVERSED |SIDEWAYS |OPEN |CLOSED "
+    r"|INVERTED |SCRIPT |BLACKLETTER )*"
+    r"|(?:NEGATIVE )?(?:SQUARED|CIRCLED|CROSSED NEGATIVE SQUARED) LATIN (?:CAPITAL|SMALL) LETTER "
+    r"|REGIONAL INDICATOR SYMBOL LETTER |MODIFIER LETTER (?:SMALL |CAPITAL )?)"
     r"(?P<letter>[A-Z])(?: WITH .*| ROTUNDA| HALF)?"
 )
 # What people write letters with and the table leaves out, for it compares fonts, not habits.
 HABITS = {
-    "a": "αаΔΛλ∀ª", "b": "βвьъƄ฿ß", "c": "сς¢©", "d": "δԁ", "e": "εеєэΣξЄ€", "f": "ƒғ", "g": "ɡ", "h": "һнн",
+    "a": "αаΔΛλ∀ª", "b": "βвьъƄ฿", "c": "сς¢©", "d": "δԁ", "e": "εеєэΣξЄ€", "f": "ƒғ", "g": "ɡ", "h": "һнн",
     "i": "ιіїı¡", "k": "κк", "l": "ӏ£", "m": "мμΜ", "n": "ηпиИПΠ", "o": "οоσθΘфө", "p": "ρр", "r": "гяЯ®",
     "s": "ѕ§", "t": "τт†", "u": "υцμ", "v": "νѵ", "w": "ωшщѡ", "x": "χх×✕✖", "y": "уγү¥", "z": "ζ",
 }  # fmt: skip
@@ -65,7 +66,7 @@ def named() -> dict[str, str]:
 
 def is_needed(char: str) -> bool:
     """Whether normalisation leaves it as it is, and it is no letter of Japanese, Chinese or Korean."""
-    is_folded = bool(looks(char))
+    is_folded = bool(looks(char)) or char.casefold().isascii()
     return not char.isascii() and not is_folded and not CJK.search(unicodedata.name(char, ""))
 
 

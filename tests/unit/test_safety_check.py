@@ -1,0 +1,169 @@
+"""The rules that ship, and `trinart safety check`."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bot.cli_safety import MAX_LINE, prompts
+from bot.presets import PresetBook
+from bot.safety.folding import folded_words
+from bot.safety.rules import FILES, RULES, read_rule_file
+from bot.safety.screen import PromptScreen
+from tests.fixtures.command_line import TRINART, settings_of
+
+
+@pytest.fixture(scope="module")
+def screen() -> PromptScreen:
+    return PromptScreen.load()
+
+
+POLICY: dict[str, tuple[str, ...]] = {
+    # Drawn everywhere.
+    "1girl, blue hair, smile, masterpiece, best quality": (),
+    "1girl, solo, school uniform, serafuku, cherry blossoms": (),
+    "a young woman reading in a café": (),
+    "swimsuit at the beach, 2girls": (),
+    "petite woman, flat color": (),
+    "little red riding hood in the forest": (),
+    "Essex and Scunthorpe on a map": (),
+    "a cockatoo on a branch": (),
+    "a spectrum analysis, cum laude": (),
+    "Dick Tracy in a yellow coat": (),
+    "Moby Dick, a sperm whale": (),
+    "a rooster, the cock crowing at dawn": (),
+    "a blue tit at the bird feeder": (),
+    "a pussy cat on a red cushion": (),
+    "grilled chicken breast with herbs": (),
+    "Bob Ross, 101 happy trees": (),
+    "the pen is mightier than the sword": (),
+    "1girl, large breasts, cleavage, bikini": (),
+    "1girl, no nudity, sfw": (),
+    "Taylor Swift singing on a stage": (),
+    "arms up, skirt, black dress": (),
+    "solve for x, two X chromosomes": (),
+    "many entities in large quantities": (),
+    "12 year old whisky": (),
+    "裸足の美少女、夏の海": (),
+    "カロリーの高いケーキ": (),
+    "女性交流会": (),
+    # Drawn, and held to the strictest threshold.
+    "child in the playground": ("minor",),
+    "a 7 year old boy with a kite": ("minor",),
+    "children on a beach, swimsuits": ("minor",),
+    "three kids and a kid goat": ("minor",),
+    "小学生の女の子、ランドセル": ("minor",),
+    "a family photo with a toddler, no nudity": ("minor",),
+    # By the channel's level.
+    "1girl, nude": ("sexual",),
+    "naked young woman": ("sexual",),
+    "ecchi": ("sexual",),
+    "全裸の美女": ("sexual",),
+    "裸体女人": ("sexual",),
+    # Nowhere.
+    "nude child": ("sexual_minor", "sexual"),
+    "14yo, lingerie": ("sexual_minor",),
+    "loli, nsfw": ("sexual_minor", "sexual"),
+    "l0l1, n4k3d": ("sexual_minor", "sexual"),
+    "s.h.o.t.a h3nt41": ("sexual_minor", "sexual"),
+    "ch(ild:1.1) (nu:1.2)(de:1.3)": ("sexual_minor", "sexual"),
+    "1girl, school uniform, naked": ("sexual_minor", "sexual"),
+    "sixteen year old, topless": ("sexual_minor", "sexual"),
+    "aged 12, erotic": ("sexual_minor", "sexual"),
+    "ロリ、裸": ("sexual_minor", "sexual"),
+    "ﾛ･ﾘ ｴ･ﾛ": ("sexual_minor", "sexual"),
+    "女子小学生 えっち": ("sexual_minor", "sexual"),
+    "萝莉 裸体": ("sexual_minor", "sexual"),
+    "Taylor Swift nude": ("real_person_sexual", "sexual"),
+    "Emma Watson in lingerie": ("real_person_sexual",),
+}
+
+
+@pytest.mark.parametrize("prompt", POLICY)
+def test_policy(screen: PromptScreen, prompt: str) -> None:
+    assert screen.check(prompt).reasons == POLICY[prompt]
+    everywhere = tuple(code for code in POLICY[prompt] if code != "sexual")
+    assert screen.check(prompt, level="age-restricted").reasons == everywhere
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "reasons"),
+    [
+        ("1girl", "nsfw, nude, child, loli, lowres, bad hands", ()),
+        ("1girl", "clothes, dress", ("sexual",)),
+        ("a teapot", "clothes, text", ()),
+        ("1girl, nude", "adult, mature, old", ("sexual_minor",)),
+        ("1girl", "old, wrinkles", ()),
+        ("child", "clothing", ("sexual_minor", "sexual")),
+    ],
+)
+def test_negative_prompts(screen: PromptScreen, prompt: str, negative: str, reasons: tuple[str, ...]) -> None:
+    found = screen.check(
+        prompt, negative=negative, level="default" if "nude" not in prompt else "age-restricted"
+    )
+    assert found.reasons == reasons
+
+
+def test_the_presets_pass_their_own_check(screen: PromptScreen) -> None:
+    book = PresetBook.load()
+    for preset in book.presets:
+        verdict = screen.check("1girl", others=[preset.prompt], negative=f"{preset.negative}, {book.anatomy}")
+        assert verdict.decision == "allow", preset.name
+
+
+def test_every_term_is_spelled_so_that_it_can_be_found() -> None:
+    for name in FILES:
+        for group in read_rule_file(name).group:
+            for term in (*group.terms, *group.before, *group.unless):
+                assert folded_words(term), f"{name}: {term!r} folds to nothing"
+
+
+def test_the_sources_of_every_file_are_told() -> None:
+    provenance = (RULES / "PROVENANCE.md").read_text(encoding="utf-8")
+    for file in RULES.glob("*.toml"):
+        assert file.name in provenance
+
+
+def check(stdin: bytes, cwd: Path, *options: str) -> list[dict[str, object]]:
+    result = subprocess.run(
+        [*TRINART, "safety", "check", *options],
+        cwd=cwd,
+        env=settings_of(),
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=90,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_the_command_line_answers_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('block = ["gloop"]', encoding="utf-8")
+    lines = "1girl\nnude\nchild\n\n全裸\ngl00p\n".encode() + b"\xff\xfe nude \xe3\nlast"
+    answers = check(lines, tmp_path, "--rules", "rules.toml")
+    decisions = ["allow", "refuse", "strict", "allow", "refuse", "refuse", "refuse", "allow"]
+    assert [answer["decision"] for answer in answers] == decisions
+    assert [answer["reasons"] for answer in answers][4:6] == [["sexual"], ["host_list"]]
+    assert {tuple(answer) for answer in answers} == {("decision", "reasons", "policy_version")}
+    assert len({answer["policy_version"] for answer in answers}) == 1
+
+
+def test_an_endless_line_is_too_long_and_does_not_fill_the_memory() -> None:
+    lines = list(prompts(io.BytesIO(b"x" * (3 * MAX_LINE) + b"\nshort\r\n\n")))
+    assert [len(line) for line in lines] == [MAX_LINE, 5, 0]
+
+
+def test_the_level_of_the_command_line(tmp_path: Path) -> None:
+    assert check(b"nude\n", tmp_path, "--level", "age-restricted")[0]["decision"] == "allow"
+
+
+def test_the_files_are_part_of_the_package() -> None:
+    # They lie inside `bot`, which the wheel takes as a whole.
+    assert {file.stem for file in RULES.glob("*.toml")} == {*FILES, "confusables"}
+    assert msgspec.toml.decode((RULES / "confusables.toml").read_bytes())
