@@ -1,10 +1,10 @@
 """What a job costs from bot to engine to worker and back, without the models: four real processes.
 
-The worker's model does nothing, nor do the checker's, but its threads, loop and PNG encoders are the real ones. A job takes
-`--steps` steps, each reported to the bot, and makes a flat picture of 64 x 64, a file of a few hundred bytes.
-The keys that end in `_with_png` are of files with as many bytes as a real picture's (`--png-bytes`), which a
-long model name fills up. To compress a real picture of 512 x 512 takes an encoder thread 30 to 60 ms: that is
-no part of either.
+The models of worker and checker do nothing, but their threads, loops and PNG encoders are the real ones. A
+job takes `--steps` steps, each reported to the bot, and makes a flat picture of 64 x 64, a file of a few
+hundred bytes. The keys that end in `_with_png` are of files with as many bytes as a real picture's
+(`--png-bytes`), which a long model name fills up. To compress a real picture of 512 x 512 takes an encoder
+thread 30 to 60 ms: that is no part of either, nor is what the classifiers take.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class InstantInspector:
 
     model = "instant"
 
-    def inspect_png(self, png: bytes) -> Verdict:
+    def inspect_png(self, _png: bytes, /) -> Verdict:
         """The same verdict each time."""
         return Verdict(scores={"sexual": 0.0}, model=self.model)
 

@@ -1,4 +1,4 @@
-"""`trinart safety scan` and `evaluate`. The image check runs in a process of its own: `python -m engine.safety`."""
+"""`trinart safety scan` and `evaluate`. The check runs in a process of its own: `python -m engine.safety`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add_image_commands(app: typer.Typer) -> None:
 
 
 def scan_files(
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
 ) -> None:
     """Check pictures as the bot would; one JSON object a line. Nothing is kept or sent."""
     configure_logging("ERROR")
@@ -55,7 +55,7 @@ def scan_files(
 
 
 def decide(policy: Policy, verdict: Verdict | None) -> Decision:
-    """`allow`: shown everywhere. `refuse`: withheld wherever not everybody is an adult. `strict`: in between."""
+    """`allow`: shown everywhere. `refuse`: withheld but in age-restricted places. `strict`: in between."""
     shown = [policy.decide(verdict, level) == "show" for level in LEVELS]
     withheld = [policy.decide(verdict, level) == "withhold" for level in ("strict", "default")]
     if all(shown):
@@ -64,9 +64,7 @@ def decide(policy: Policy, verdict: Verdict | None) -> Decision:
 
 
 def evaluate(
-    directory: Annotated[
-        Path, typer.Argument(help="A folder with one folder of pictures for each label.", metavar="DIR")
-    ],
+    directory: Annotated[Path, typer.Argument(help="A folder with one folder of pictures for each label.")],
     positive: Annotated[
         list[str], typer.Option(help="A label whose pictures should be found; can be given several times.")
     ],

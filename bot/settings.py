@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         default=120, ge=1, le=3600, description="seconds without a step after which a worker counts as hung"
     )
     block_list: Path | None = Field(
-        default=None, description="a file of hashes of pictures that are never shown"
+        default=None, description="file of hashes of pictures that are never shown"
     )
     default_quota: str = Field(
         default="unlimited", description="what a member may draw where the server's admins set nothing"

@@ -90,19 +90,14 @@ class EngineClient:
             # -P: a file in the current folder that is named like a module of ours must not be run for it.
             *(sys.executable, "-P", "-m", "engine"),
             *("--model", str(model)),
-            *("--devices", devices),
-            *("--dtype", dtype),
-            *("--threads", str(threads)),
-            *("--max-batch-size", str(max_batch_size)),
+            *("--devices", devices, "--dtype", dtype),
+            *("--threads", str(threads), "--max-batch-size", str(max_batch_size)),
             *(["--exact"] if exact else []),
             *(["--compile-cache", str(compile_cache)] if compile_cache is not None else []),
-            *("--queue-limit", str(queue_limit)),
-            *("--step-timeout", str(step_timeout)),
-            *("--worker-module", worker_module),
-            *("--preview-limit", str(preview_limit)),
+            *("--queue-limit", str(queue_limit), "--step-timeout", str(step_timeout)),
+            *("--worker-module", worker_module, "--checker-module", checker_module),
+            *("--preview-limit", str(preview_limit), "--check-timeout", str(check_timeout)),
             *(["--block-list", str(block_list)] if block_list is not None else []),
-            *("--check-timeout", str(check_timeout)),
-            *("--checker-module", checker_module),
         ]
         self.status: EngineStatus = EngineStarting()
         self._card: ModelCard | None = None

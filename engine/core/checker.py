@@ -1,4 +1,4 @@
-"""The process that looks at every picture before it leaves the engine. Step 9 of a request's life."""
+"""The process that looks at every picture before it leaves the engine. Step 8 of a request's life."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures on their way out: each waits here until the checker has looked at it. Step 9 of a request's life.
+"""Pictures on their way out: each waits here until the checker has looked at it. Step 8 of a request's life.
 
 Runs in the engine process and is plain calculation, like the `Dispatcher` that owns it. The checker has one
 picture at a time: so it is known with which one it died, and no other job suffers for it.
@@ -69,9 +69,9 @@ class Checks:
     def __init__(
         self,
         checker: CheckerHandle,
-        *,
         ended: Callable[[Finished | Failed], None],
         passed: Callable[[Preview], None],
+        *,
         preview_limit: float,
     ) -> None:
         self._checker = checker
@@ -110,7 +110,7 @@ class Checks:
             self._look_at(preview, preview.png)
 
     def forget(self, job_id: str) -> None:
-        """The job has ended, with its pictures or without them."""
+        """The job has its terminal event."""
         del self._drawn[job_id]
 
     # --- what the checker says ---
@@ -164,7 +164,7 @@ class Checks:
     def _decided(self, looked_at: _Drawn | Preview, verdict: Verdict) -> None:
         if isinstance(looked_at, _Drawn):
             looked_at.verdicts.append(verdict)
-            if len(looked_at.verdicts) == len(looked_at.event.images) and self._is_wanted(looked_at):
+            if len(looked_at.verdicts) == len(looked_at.event.images):
                 self._ended(looked_at.with_verdicts)
         elif not verdict.blocked and verdict.scores["sexual"] <= self._preview_limit:
             self._passed(msgspec.structs.replace(looked_at, verdict=verdict))
@@ -172,12 +172,8 @@ class Checks:
     def _failed(self, looked_at: _Drawn | Preview, problem: str) -> None:
         if isinstance(looked_at, Preview):
             log.warning("a preview of job %s could not be checked: %s", looked_at.job_id, problem)
-        elif self._is_wanted(looked_at):
+        else:
             self._ended(Failed(looked_at.job_id, "check_failed", problem))
-
-    def _is_wanted(self, drawn: _Drawn) -> bool:
-        """Whether the job has not been cancelled meanwhile."""
-        return self._drawn.get(drawn.job_id) is drawn
 
     def _problem_of(self, verdict: Verdict) -> str:
         """Why a verdict cannot be one, or nothing. The checker may be broken in ways it does not notice."""
@@ -185,5 +181,7 @@ class Checks:
             return f"the verdict is of the model {verdict.model}, not {self._model}"
         if "sexual" not in verdict.scores:
             return "the verdict has no score"
-        wrong = [name for name, score in verdict.scores.items() if not (math.isfinite(score) and 0 <= score <= 1)]
+        wrong = [
+            name for name, score in verdict.scores.items() if not (math.isfinite(score) and 0 <= score <= 1)
+        ]
         return f"the scores {', '.join(wrong)} are not between 0 and 1" if wrong else ""

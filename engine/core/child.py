@@ -109,7 +109,7 @@ class Child(ABC, Generic[Incoming, Outgoing]):
 
     @abstractmethod
     def _take(self, message: Incoming) -> None:
-        """The process said something: set `is_ready` or `unavailable_reason`, tell the watchdog what is done."""
+        """The process said something: note whether it is ready or cannot be, and tell the watchdog."""
 
     @abstractmethod
     def _lost(self) -> None:

@@ -4,8 +4,9 @@ Runs in the engine process and is plain calculation: messages go out through `se
 and the time comes from `clock`, so that a test can drive it through anything
 (tests/unit/test_core_machine.py).
 
-The invariant: a job that was accepted is in `_jobs`, and either waits in `_queue`, or is on one of `_loads`, or
-its pictures are in `checks`. It leaves all of them in `_end`, which sends its one terminal event. Nothing else removes a job.
+The invariant: a job that was accepted is in `_jobs`, and either waits in `_queue`, or is on one of `_loads`,
+or its pictures are in `checks`. It leaves all of them in `_end`, which sends its one terminal event. Nothing
+else removes a job.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, KeysView, Sequence
 
 from engine.core.checks import CheckerHandle, Checks
 from engine.core.fair_queue import FairQueue
-from engine.core.jobs import Job, problem_of
+from engine.core.jobs import Job, eta_differs, problem_of
 from engine.core.load import WorkerHandle, WorkerLoad
 from engine.protocol import (
     Accepted,
@@ -42,9 +43,6 @@ MAX_LOST_WORKERS = 2
 """A job that was on this many workers when they died is taken for the cause, and fails. It was alone on the
 last of them."""
 
-ETA_CHANGE = 0.2
-"""A waiting job is told anew how long it takes when that has changed by this share."""
-
 
 class Dispatcher:
     """All jobs of one engine."""
@@ -65,9 +63,7 @@ class Dispatcher:
         self._queue = FairQueue()
         self._loads: dict[WorkerHandle, WorkerLoad] = {}
         self._worker_of: dict[str, WorkerLoad] = {}
-        self.checks = Checks(
-            checker, ended=self._checked, passed=self._preview_passed, preview_limit=preview_limit
-        )
+        self.checks = Checks(checker, self._checked, self._preview_passed, preview_limit=preview_limit)
         self._unavailable_reason = ""
         self._draining = False
 
@@ -117,12 +113,12 @@ class Dispatcher:
         return None
 
     def cancel(self, job_id: str) -> None:
-        """End a job that waits; ask the worker of one that does not. One that has ended is ended."""
+        """End a job that waits; ask the worker of one that does not. For one that is drawn it is too late."""
         job = self._jobs.get(job_id)
-        if job is None:
+        if job is None or job_id in self.checks:
             return
         load = self._worker_of.get(job_id)
-        if load is None:  # it waits for a worker, or for the checker
+        if load is None:
             self._end(job, Cancelled(job_id))
             self._place(self._clock())
         elif not job.cancelled:
@@ -293,16 +289,10 @@ class Dispatcher:
         for position, job in enumerate(self._queue.order(), start=1):
             work += job.cost
             eta = work / speed if speed else None
-            if position != job.announced[0] or _differs(eta, job.announced[1]):
+            if position != job.announced[0] or eta_differs(eta, job.announced[1]):
                 job.announced = position, eta
                 self._send(Queued(job.job_id, position, eta))
 
 
 def _least_to_do(load: WorkerLoad) -> float:
     return load.outstanding
-
-
-def _differs(eta: float | None, told: float | None) -> bool:
-    if eta is None or told is None:
-        return eta is not told
-    return abs(eta - told) > max(1.0, ETA_CHANGE * told)

@@ -43,6 +43,17 @@ def problem_of(request: GenerationRequest) -> str:
     return ""
 
 
+ETA_CHANGE = 0.2
+"""A waiting job is told anew how long it takes when that has changed by this share."""
+
+
+def eta_differs(eta: float | None, told: float | None) -> bool:
+    """Whether a job should be told how long it takes, after what it was told last."""
+    if eta is None or told is None:
+        return eta is not told
+    return abs(eta - told) > max(1.0, ETA_CHANGE * told)
+
+
 @dataclass(eq=False, kw_only=True, slots=True)
 class Job:
     """A request the engine has accepted. Times are those of the core's clock."""

@@ -1,4 +1,4 @@
-"""`python -m engine.safety`: the checker process (with `--fd`), or `--scan`, which `trinart safety` starts."""
+"""`python -m engine.safety`: with `--fd` the checker process, with `--scan` what `trinart safety` starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(prog="engine.safety")
     task = arguments.add_mutually_exclusive_group(required=True)
     task.add_argument("--fd", type=int, help="the socket to the engine core")
-    task.add_argument("--scan", type=Path, nargs="+", metavar="FILE", help="print a JSON object for each file")
+    task.add_argument(
+        "--scan", type=Path, nargs="+", metavar="FILE", help="print a JSON object for each file"
+    )
     arguments.add_argument("--models", type=Path, help="the folder of the default models")
     arguments.add_argument("--block-list", type=Path)
     arguments.add_argument("--threads", type=int, default=1)

@@ -1,7 +1,7 @@
 """The host's block list: hashes of pictures that are never shown, whatever their scores.
 
-A text file with one entry a line: `pdq:` and 64 hex digits, or `phash:` and 16 of them, and after a space what
-the log and the audit call it. Empty lines and those that begin with # are skipped.
+A text file with one entry a line: `pdq:` and 64 hex digits, or `phash:` and 16 of them, and after a space
+what the log and the audit call it. Empty lines and those that begin with # are skipped.
 """
 
 from __future__ import annotations

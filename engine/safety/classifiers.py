@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
+import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from PIL import Image
 
 from engine.safety.errors import CheckerError, CheckError
+
+runtime: Any = onnxruntime  # it has no types
 
 MODELS_FOLDER = Path(__file__).parent / "models"
 
@@ -56,9 +58,7 @@ class ModelFile:
 
 
 DEFAULT_MODELS = (
-    ModelFile(
-        name="mobilenet_v2", sha256="afecbecb68a9c523d1f55b071db60e50ec6163b9f11a81a0bbd40510c3685895"
-    ),
+    ModelFile(name="mobilenet_v2", sha256="afecbecb68a9c523d1f55b071db60e50ec6163b9f11a81a0bbd40510c3685895"),
     ModelFile(
         name="mobilenet_v2_mid", sha256="889dd5b402ac54fdbcf18042ab13297bbd40c3aac14c7c808e6c71596ee71937"
     ),
@@ -84,13 +84,13 @@ class Classifier:
 
     def __init__(self, file: ModelFile, content: bytes, *, threads: int) -> None:
         self.name = file.name
-        options = onnxruntime.SessionOptions()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # it would keep more than it saves
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(
+            self._session: Any = runtime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own classes have no common base

@@ -66,7 +66,7 @@ class Inspector:
             for classifier in self.classifiers:
                 found = classifier.scores(pixels)
                 named = {f"{classifier.name}.{kind}": score for kind, score in found.items()}
-                for name, score in {**named, "sexual": sexual(found)}.items():
+                for name, score in {"sexual": sexual(found), **named}.items():
                     scores[name] = max(score, scores.get(name, 0.0))
         hashes = [pdq_hashes(view) for view in views]
         for view, orientations in zip(views, hashes, strict=True):

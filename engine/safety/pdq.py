@@ -1,9 +1,8 @@
 """PDQ: a hash of how a picture looks, that survives scaling and recompression. Runs in the checker process.
 
-The algorithm of Meta's ThreatExchange, after its reference in C++ (github.com/facebook/ThreatExchange, pdq/cpp,
-BSD licence) and its description (pdq/hashing.pdf there), with matrices instead of loops: all of it but the
-median is linear. The package pdqhash needs a compiler to be installed; the tests hold this to hashes that it
-made.
+The algorithm of Meta's ThreatExchange, after its reference in C++ (facebook/ThreatExchange on GitHub, folder
+pdq/cpp, BSD licence) and the description beside it, with matrices instead of loops: all of it but the median
+is linear. The package pdqhash needs a compiler to be installed; the tests hold this to hashes that it made.
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ FREQUENCIES = 16
 MAX_SIDE = 512
 """The reference's tool makes larger pictures smaller first; what is hashed has no finer detail anyway."""
 PASSES = 2
-LUMA = (0.299, 0.587, 0.114)
 
 Floats = npt.NDArray[np.float32]
+
+LUMA: Floats = np.asarray([0.299, 0.587, 0.114], np.float32)
 
 
 def _cosines() -> Floats:
@@ -54,17 +54,17 @@ def _frequencies(picture: Image.Image) -> Floats:
     if max(picture.size) > MAX_SIDE:
         picture = picture.copy()
         picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
-    luma = np.asarray(picture.convert("RGB"), np.float32) @ np.asarray(LUMA, np.float32)
+    luma = np.asarray(picture.convert("RGB"), np.float32) @ LUMA
     rows, columns = (COSINES @ _averaging(size) for size in luma.shape)
-    return rows @ luma @ columns.T
+    return (rows @ luma @ columns.T).astype(np.float32)
 
 
 @cache
 def _averaging(size: int) -> Floats:
     """The reference's filter along one side, as a matrix: each of its blocks is a weighted mean.
 
-    It lets a box run over the values, of half a block's size, twice, and keeps the middle of each block. At the
-    edges the box has fewer values.
+    It lets a box of half a block's size run over the values, twice, and keeps the middle of each block. At
+    the edges the box has fewer values.
     """
     window = -(-size // (2 * BLOCKS))
     ahead = (window + 2) // 2

@@ -1,4 +1,4 @@
-"""The checker's side of its socket: one picture after another. Step 9 of a request's life.
+"""The checker's side of its socket: one picture after another. Step 8 of a request's life.
 
 When the core's end of the socket closes, the process ends.
 """
@@ -33,12 +33,12 @@ class PictureInspector(Protocol):
     @property
     def model(self) -> str: ...
 
-    def inspect_png(self, png: bytes) -> Verdict: ...
+    def inspect_png(self, png: bytes, /) -> Verdict: ...
 
 
 async def serve(sock: socket.socket, load: Callable[[], PictureInspector]) -> None:
     """Load and test what decides, then answer every picture until the core is done with this process."""
-    channel: Channel[CoreToChecker, CheckerToCore] = await Channel.open(sock, CoreToChecker)
+    channel = await Channel[CoreToChecker, CheckerToCore].open(sock, CoreToChecker)
     try:
         # Nothing else waits for this thread: the core sends one picture and waits for the answer.
         inspector = load()

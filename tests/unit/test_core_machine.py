@@ -1,8 +1,8 @@
 """The core's rules driven through anything that may happen: joins, leaves, cancels, deaths, timeouts.
 
-Workers and checker are simulated; no process is started. What is checked after each step: exactly one terminal
-event for each accepted job, none before `Accepted`, no picture without its own verdict, each job in one place,
-sums that match, and no row left behind.
+Workers and checker are simulated; no process is started. What is checked after each step: exactly one
+terminal event for each accepted job, none before `Accepted`, no picture without its own verdict, each job in
+one place, sums that match, and no row left behind.
 """
 
 from __future__ import annotations

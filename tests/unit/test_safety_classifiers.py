@@ -59,7 +59,9 @@ def test_the_score_is_the_highest_of_all_models_and_views(inspector: Inspector) 
     verdict = inspector.inspect([second, first])
     alone = [inspector.inspect([view]).scores for view in (first, second)]
     assert verdict.scores == {name: max(each[name] for each in alone) for name in alone[0]}
-    assert verdict.scores["sexual"] == max(sexual(each.scores(shrink(first))) for each in inspector.classifiers)
+    assert verdict.scores["sexual"] == max(
+        sexual(each.scores(shrink(first))) for each in inspector.classifiers
+    )
     assert verdict.model == model_hash(DEFAULT_MODELS)
 
 
@@ -192,7 +194,9 @@ def test_a_model_with_another_hash_is_not_loaded(tmp_path: Path) -> None:
     content = bytearray(changed.read_bytes())
     content[-1] ^= 1
     changed.write_bytes(content)
-    with pytest.raises(CheckerError, match=r"mobilenet_v2_mid\.onnx has the sha256 \w{16}…, not 889dd5b402ac54fd…"):
+    with pytest.raises(
+        CheckerError, match=r"mobilenet_v2_mid\.onnx has the sha256 \w{16}…, not 889dd5b402ac54fd…"
+    ):
         Inspector(folder=folder)
     changed.unlink()
     with pytest.raises(CheckerError, match=r"mobilenet_v2_mid\.onnx cannot be read: No such file"):

@@ -1,4 +1,4 @@
-"""Files that are made to harm: none is taken for a picture that it is not, none gets past the caps or crashes.
+"""Files that are made to harm: none is taken for what it is not, gets past the caps, or crashes anything.
 
 All of them are made here.
 """
@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from engine.safety.errors import PictureRefused
-from engine.safety.loading import Caps, load_untrusted
+from engine.safety.loading import SEEN_SIDE, Caps, load_untrusted
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RED = (200, 30, 30)
@@ -99,9 +99,9 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "truncated JPEG": lambda: encoded(Image.effect_noise((64, 64), 80), "JPEG")[:-300],
     "truncated WebP": lambda: encoded(Image.effect_noise((64, 64), 80), "WEBP")[:-300],
     "PNG with too little data": lambda: png(64, 64, data=b"\0" * 100),
-    "PNG with a broken checksum": lambda: encoded(red()).replace(b"IHDR", b"IHDR", 1)[:29]
-    + b"\0\0\0\0"
-    + encoded(red())[33:],
+    "PNG with a broken checksum": lambda: (
+        encoded(red()).replace(b"IHDR", b"IHDR", 1)[:29] + b"\0\0\0\0" + encoded(red())[33:]
+    ),
     "animated PNG": lambda: encoded(frames()[0], save_all=True, append_images=frames()[1:]),
     "animated WebP": lambda: encoded(frames()[0], "WEBP", save_all=True, append_images=frames()[1:]),
     "no width": lambda: png(0, 64),
@@ -158,14 +158,16 @@ TAKEN: dict[str, tuple[Callable[[], bytes], tuple[int, int, int]]] = {
     "16 bits, bright": (lambda: sixteen_bits(0xC8C8), (200, 200, 200)),
     "black and white": (lambda: encoded(Image.new("1", (9, 9), 1)), (255, 255, 255)),
     "CMYK": (lambda: encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG", quality=95), (254, 0, 0)),
-    "palette": (lambda: encoded(red("P")), RED),
+    "palette": (lambda: encoded(red().quantize()), RED),
     "opaque RGBA": (lambda: encoded(red("RGBA")), RED),
     "texts": (with_texts, RED),
     "EXIF that turns it": (exif_turned, RED),
     "EXIF without an end": (lambda: encoded(red(), "JPEG", quality=95, exif=deep_exif()), RED),
     "junk for a colour profile": (lambda: encoded(red(), icc_profile=b"junk" * 999), RED),
     "a colour profile": (
-        lambda: encoded(red(), icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+        lambda: encoded(
+            red(), icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        ),
         RED,
     ),
     "an unknown chunk": (lambda: png(8, 8, chunk(b"evIl", b"x" * 9999)), (0, 0, 0)),
@@ -187,6 +189,11 @@ def test_only_the_pixels_of_a_file_are_taken(name: str) -> None:
 def test_a_picture_is_turned_as_its_exif_says() -> None:
     (picture,) = load_untrusted(exif_turned())
     assert picture.size == (10, 40)
+
+
+def test_a_large_picture_is_made_smaller() -> None:
+    (picture,) = load_untrusted(encoded(red(size=(4096, 3072)), "JPEG"))
+    assert picture.size == (SEEN_SIDE, SEEN_SIDE * 3 // 4)
 
 
 def clear_in_the_palette() -> bytes:
@@ -246,4 +253,4 @@ def test_a_damaged_file_is_a_picture_or_is_refused(
     except PictureRefused:
         return
     assert 1 <= len(pictures) <= 2
-    assert all(picture.mode == "RGB" and picture.width * picture.height <= 4096**2 for picture in pictures)
+    assert all(picture.mode == "RGB" and max(picture.size) <= SEEN_SIDE for picture in pictures)

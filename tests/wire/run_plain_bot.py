@@ -1,4 +1,4 @@
-"""`python -m tests.wire.run_plain_bot`: `trinart run` with a worker that needs no torch and a checker without classifiers.
+"""`python -m tests.wire.run_plain_bot`: `trinart run` with a worker without torch and a plain checker.
 
 Which of them the engine starts is no setting, because no host may choose one. So this launcher hands them to
 `open_services`, and everything else is the command line that a host runs.

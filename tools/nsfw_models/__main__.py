@@ -1,6 +1,6 @@
 """`python -m tools.nsfw_models NODE_FOLDER`: writes the ONNX files and the recorded scores anew.
 
-NODE_FOLDER is where `npm install` was run with the `package.json` beside this file; the README there says how.
+NODE_FOLDER is where `npm install` was run with the `package.json` beside this file; the README says how.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ def add_layers(topology: dict[str, Any], weights: dict[str, Weight], graph: Grap
     for layer in topology["model_config"]["config"]["layers"]:
         inputs = [values[source[0]] for node in layer["inbound_nodes"][:1] for source in node]
         name, config = layer["name"], layer["config"]
-        own = {key.removeprefix(f"{name}/"): each for key, each in weights.items() if key.startswith(f"{name}/")}
+        own = {
+            key.removeprefix(f"{name}/"): each for key, each in weights.items() if key.startswith(f"{name}/")
+        }
         match layer["class_name"]:
             case "InputLayer":
                 values[name] = graph.normalized_image()
