@@ -1,4 +1,4 @@
-"""`/admin safety`: levels and lists of a server within the host's cap, and what they do to the next request."""
+"""`/admin safety`: levels and lists of a server within the host's cap, and what the next request meets."""
 
 from __future__ import annotations
 
