@@ -17,6 +17,7 @@ from bot.safety.levels import Level
 from bot.safety.screen import PromptScreen
 
 safety = typer.Typer(help="The checks of prompts and pictures.", no_args_is_help=True)
+add_image_commands(safety)
 
 MAX_LINE = 64 * 1024
 """Bytes of a line that are kept: far beyond any prompt that is not too long."""
@@ -67,6 +68,3 @@ def _host_rules() -> Path | None:
     from bot.settings import load_settings
 
     return load_settings().safety_rules
-
-
-add_image_commands(safety)

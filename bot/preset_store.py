@@ -178,6 +178,17 @@ class PresetStore:
         await self._desk.change(admin, work)
         return made[0]
 
+    async def _screen(self, admin: Admin, name: str, draft: PresetDraft) -> None:
+        """Raise `PromptRefused` for texts that could be used nowhere in the server."""
+        with told_to_members():
+            await self._screening.screen_preset(
+                admin.guild_id,
+                admin.actor_id,
+                prompt=draft.prompt,
+                negative=draft.negative,
+                others=(name, draft.description),
+            )
+
     async def delete(self, admin: Admin, name: str) -> ServerPreset:
         """Take a preset away; its versions can still be named. Returns the last one.
 
@@ -195,16 +206,6 @@ class PresetStore:
 
         await self._desk.change(admin, work)
         return last[0]
-
-    async def _screen(self, admin: Admin, name: str, draft: PresetDraft) -> None:
-        with told_to_members():
-            await self._screening.screen_preset(
-                admin.guild_id,
-                admin.actor_id,
-                prompt=draft.prompt,
-                negative=draft.negative,
-                others=(name, draft.description),
-            )
 
 
 def _present(versions: Sequence[ServerPreset], name: str) -> ServerPreset:

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         default=None, description="file with thresholds of your own; the bot's own if not set"
     )
     safety_rules: Path | None = Field(
-        default=None, description="file with words of your own to refuse or to allow; none if not set"
+        default=None, description="TOML file with the host's own lists of words to block and to allow"
     )
     safety_retention_days: int = Field(
         default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bot.admin_members import Allowance, Left
 from bot.admin_reports import Overview
@@ -262,7 +262,7 @@ def value_text(name: str, value: Any, t: Translate) -> str:
         case _, bool():
             return t("yes") if value else t("no")
         case _, list():
-            return _listed(name, value)
+            return _listed(name, cast("list[Any]", value))
         case (("result_channel_id" | "moderation_channel_id"), int()):
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):
@@ -275,16 +275,12 @@ def value_text(name: str, value: Any, t: Translate) -> str:
             return plain(str(value))
 
 
-def _listed(name: str, values: list[Any]) -> str:
-    match name:
-        case "exempt_roles":
-            return " ".join(f"<@&{role}>" for role in values[:MAX_LINES])
-        case "allowed_channels":
-            return " ".join(f"<#{channel}>" for channel in values[:MAX_LINES])
-        case "block_list" | "allow_list":
-            return ", ".join(plain(str(word)) for word in values)
-        case _:
-            return plain(str(values))
+def _listed(name: str, items: list[Any]) -> str:
+    """Roles and channels as mentions, anything else as words."""
+    mark = {"exempt_roles": "@&", "allowed_channels": "#"}.get(name)
+    if mark is None:
+        return ", ".join(plain(str(item)) for item in items)
+    return " ".join(f"<{mark}{item}>" for item in items[:MAX_LINES])
 
 
 def _parsed(name: str, text: str, t: Translate) -> str:

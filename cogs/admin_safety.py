@@ -118,9 +118,10 @@ def safety_text(overview: SafetyOverview, place: Place, t: Translate) -> str:
     """Who allows how much, and the lowest of it in this channel."""
     server, cap = overview.server, overview.cap
     here = effective_level(cap, server, place)
+    heading = t("In this channel: {level}", level=t(LEVEL_NAMES[here]))
     by_discord = t("yes") if place.is_age_restricted else t("no")
     lines = [
-        f"**{t('In this channel: {level}', level=t(LEVEL_NAMES[here]))}**",
+        f"**{heading}**",
         t("The host allows at most: {level}", level=t(LEVEL_NAMES[cap])),
         t("This server: {level}", level=t(LEVEL_NAMES[server.level])),
         t("This channel is age-restricted in Discord: {answer}", answer=by_discord),

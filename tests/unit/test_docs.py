@@ -112,6 +112,7 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         Path: "folder",
         "log_level": "DEBUG",
         "compile": "off",
+        "safety_level": "strict",
         "dtype": "float16",
         "default_quota": "30/day",
         "member_cap": "2.5/24h",

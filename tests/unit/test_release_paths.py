@@ -16,6 +16,7 @@ FILES_MADE = {
     ("cogs/render.py", "preview_files"),
     # of other things: the member's own words and data, and admins' tables
     ("cogs/render.py", "refusal"),
+    ("cogs/preset_form.py", "file"),
     ("cogs/privacy.py", "export"),
     ("cogs/admin.py", "usage"),
     ("cogs/admin_quota.py", "export"),
