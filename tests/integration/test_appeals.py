@@ -226,6 +226,19 @@ async def test_only_moderators_decide(court: Court) -> None:
     assert court.posted().components != []
 
 
+async def test_a_button_that_was_never_there_overturns_nothing(court: Court) -> None:
+    """A client could send it all the same: the rule is the service's, not the button's."""
+    world = court.world
+    decision_id = await appealed(court, world.mika, "sexual", "sexual_minor")
+    posted = court.posted()
+    uphold = world.env.backend.get_message(court.queue.id, posted.id).components[0]["components"][0]
+    uphold["custom_id"] = f"trinart:ruling:overturn:{decision_id}"
+    [answer] = (await court.boss.click(posted, custom_id=uphold["custom_id"])).followups
+    assert answer.content == "Decisions about minors cannot be overturned by a server, only upheld."
+    assert (await row_of(world, decision_id)).state == "open"
+    await refused(world, world.mika)
+
+
 async def test_an_appeal_is_decided_once(court: Court) -> None:
     await appealed(court, court.world.mika)
     posted = court.posted()

@@ -188,11 +188,12 @@ class PeopleMachine(RuleBasedStateMachine):
         self.strikes.append(given)
 
     @precondition(lambda self: self.decisions)
-    @rule(data=st.data(), user=st.sampled_from(MEMBERS), arrives=st.booleans())
-    def appeal(self, data: st.DataObject, user: int, arrives: bool) -> None:
-        decision_id = data.draw(st.sampled_from([*self.decisions, "none"]))
-        outcome = self.outcome(self.appeals.open(decision_id, user))
+    @rule(data=st.data(), stranger=st.sampled_from([0, 0, 0, *MEMBERS]), arrives=st.booleans())
+    def appeal(self, data: st.DataObject, stranger: int, arrives: bool) -> None:
+        decision_id = data.draw(st.sampled_from([*self.decisions, *self.decisions, "none"]))
         known = self.decisions.get(decision_id)
+        user = stranger or (known.noted.user_id if known is not None else MEMBERS[0])
+        outcome = self.outcome(self.appeals.open(decision_id, user))
         expected = self.refusal(known, user)
         assert (outcome if isinstance(outcome, type) else None) is expected
         if expected is None and known is not None:
@@ -226,7 +227,8 @@ class PeopleMachine(RuleBasedStateMachine):
         ruling=st.sampled_from(["uphold", "overturn", "block"]),
     )
     def decide(self, data: st.DataObject, guild: int, may: bool, ruling: Ruling) -> None:
-        decision_id = data.draw(st.sampled_from([*self.decisions]))
+        waiting = [key for key, known in self.decisions.items() if known.state == "open"]
+        decision_id = data.draw(st.sampled_from([*self.decisions, *waiting * 3]))
         known = self.decisions[decision_id]
         outcome = self.outcome(self.appeals.decide(self.admin(guild, may=may), decision_id, ruling))
         expected: type[MemberError] | None = None
