@@ -65,7 +65,9 @@ class AppealButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            appeal = await bot.services.appeals.open(self._decision_id, interaction.user.id)
+            appeal = await bot.services.appeals.open(
+                self._decision_id, interaction.user.id, interaction.locale.value
+            )
             message_id = await _post_appeal(bot, appeal)
             if message_id is None:
                 raise AppealNotSent

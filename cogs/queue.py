@@ -23,6 +23,9 @@ REASONS = {
     "server_list": N_("a word that this server does not allow"),
     "host_list": N_("a word that the host does not allow"),
     "too_long": N_("too long to be checked"),
+    "strict_prompt": N_("a prompt that is held to the strictest rules"),
+    "prompt": N_("a prompt that is not allowed in this place any more"),
+    "blocked_hash": N_("a picture that the host has blocked"),
     "report": N_("reported by members"),
 }
 """Why something was decided, by code; what is not here is shown by its code."""

@@ -26,6 +26,7 @@ from bot.pictures import Upload, pack_uploads
 from bot.reply import Delivery, JobProgress, Undeliverable
 from bot.safety.places import Place
 from bot.safety.release import Release
+from cogs.appeal import appeal_view
 from cogs.cancel import CancelView
 from cogs.places import look_at
 from cogs.render import (
@@ -144,7 +145,8 @@ class DiscordReply:
         await self._stop_progress()
         text = clip(error.text(self._job.origin.locale), MAX_CONTENT)
         try:
-            await self._persist(partial(self._say, text))
+            view = appeal_view(error.decision_id, self._t)
+            await self._persist(partial(self._say, text, view))
         except Exception as problem:  # the job has ended already, and nobody is left to tell
             log.warning("job %s: its failure could not be shown: %s", self._job.id, problem)
 
@@ -305,15 +307,15 @@ class DiscordReply:
         mine = self._bot.user is not None and message.author.id == self._bot.user.id
         return mine and any(job_mark(self._job) in (embed.footer.text or "") for embed in message.embeds)
 
-    async def _say(self, text: str) -> None:
+    async def _say(self, text: str, view: discord.ui.View | None = None) -> None:
         """Put a text where the progress was."""
         try:
-            await self._edit_original(content=text, view=None, attachments=[])
+            await self._edit_original(content=text, view=view, attachments=[])
         except discord.HTTPException as error:
             if error.code not in TOKEN_GONE or self._webhook is None:
                 raise
             self._webhook = None
-            await self._edit_original(content=text, view=None, attachments=[])
+            await self._edit_original(content=text, view=view, attachments=[])
 
     async def _edit_original(self, **changes: Any) -> None:
         """Edit the answer through the interaction; after its 15 minutes, as the bot's own message."""

@@ -109,14 +109,14 @@ class Appeals:
         now = self._clock()
 
         async def write(session: AsyncSession) -> None:
-            if await session.get(AppealRow, decision.decision_id) is None:
-                await note_decision(session, decision, now)
+            await note_decision(session, decision, now)
 
         with told_to_members():
             await self._database.write(write)
 
-    async def open(self, decision_id: str, user_id: int) -> Appeal:
-        """A member appeals. One that did not reach the moderators can be opened again.
+    async def open(self, decision_id: str, user_id: int, locale: str) -> Appeal:
+        """A member appeals, and is answered in this language. One that did not reach the moderators can be
+        opened again.
 
         Raises:
             DecisionForgotten | NotYourDecision | AlreadyAppealed | TooManyAppeals | NobodyTakesAppeals: not
@@ -134,6 +134,7 @@ class Appeals:
                 raise NotYourDecision
             if row.state != "possible" and not _is_stranded(row):
                 raise AlreadyAppealed
+            row.locale = locale
             appeal = await _appeal(session, row)
             if appeal.moderation_channel_id is None:
                 raise NobodyTakesAppeals
@@ -219,36 +220,41 @@ class Appeals:
                 )
                 return [await _appeal(session, row) for row in rows]
 
-    async def allows(self, *, user_id: int, guild_id: int, prompt_hash: str, reasons: Sequence[str]) -> bool:
-        """Whether moderators of this server overturned the refusal of these very texts for this member.
 
-        `reasons` are those of the verdict that would refuse them now: about minors, nothing is allowed.
+async def is_overturned(
+    session: AsyncSession,
+    *,
+    user_id: int,
+    guild_id: int,
+    prompt_hash: str,
+    reasons: Sequence[str],
+    now: datetime,
+) -> bool:
+    """Whether moderators of this server overturned the refusal of these very texts for this member.
 
-        Raises:
-            RecordsUnavailable: nobody can say.
-        """
-        if ABOUT_MINORS & {*reasons}:
-            return False
-        since = self._clock() - ALLOWED_FOR
-        with told_to_members():
-            async with self._database.session() as session:
-                found = await session.scalar(
-                    select(AppealRow.decision_id)
-                    .where(
-                        AppealRow.user_id == user_id,
-                        AppealRow.guild_id == guild_id,
-                        AppealRow.kind == "prompt",
-                        AppealRow.state == "overturned",
-                        AppealRow.prompt_hash == prompt_hash,
-                        AppealRow.decided_at > since,
-                    )
-                    .limit(1)
-                )
-                return found is not None
+    `reasons` are those of the verdict that would refuse them now: about minors, nothing is allowed.
+    """
+    if ABOUT_MINORS & {*reasons}:
+        return False
+    found = await session.scalar(
+        select(AppealRow.decision_id)
+        .where(
+            AppealRow.user_id == user_id,
+            AppealRow.guild_id == guild_id,
+            AppealRow.kind == "prompt",
+            AppealRow.state == "overturned",
+            AppealRow.prompt_hash == prompt_hash,
+            AppealRow.decided_at > now - ALLOWED_FOR,
+        )
+        .limit(1)
+    )
+    return found is not None
 
 
 async def note_decision(session: AsyncSession, decision: Noted, now: datetime) -> None:
-    """Write a decision and its strike, within the transaction of what was decided."""
+    """Write a decision and its strike, within the transaction of what was decided; once for each decision."""
+    if await session.get(AppealRow, decision.decision_id) is not None:
+        return
     session.add(
         AppealRow(
             decision_id=decision.decision_id,

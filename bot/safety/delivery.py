@@ -14,14 +14,16 @@ from typing import NoReturn
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.job_store import JobStore
-from bot.jobs import Job, StoredImage
+from bot.jobs import Job, StoredImage, utc_now
 from bot.pictures import PictureStore
 from bot.quotas import cost_of_steps
 from bot.reply import Undeliverable
+from bot.safety.appeals import Noted, note_decision
 from bot.safety.decisions import DecisionLog
 from bot.safety.levels import lowest
 from bot.safety.places import Place, effective_level
@@ -156,10 +158,31 @@ class ReleaseDesk:
                 .order_by(SafetyDecisionRow.created_at, SafetyDecisionRow.position)
             )
             rows = list(found)
-        await self._jobs.mark(job, "refused", error_code=WITHHELD)
         is_unchecked = all({"no_verdict", "invalid_scores"} & {*row.reasons} for row in rows)
+        if not is_unchecked and job.origin.user_id is not None:
+            noted = _noted(job, rows[0], job.origin.user_id)
+
+            async def note(session: AsyncSession) -> None:
+                await note_decision(session, noted, utc_now())
+
+            await self._database.write(note)
+        await self._jobs.mark(job, "refused", error_code=WITHHELD)
         error = PicturesUnchecked if is_unchecked else PicturesWithheld
         raise error(decision_ids=tuple(row.id for row in rows), job_id=job.id[:8])
+
+
+def _noted(job: Job, row: SafetyDecisionRow, user_id: int) -> Noted:
+    """What was withheld as the member can appeal it: one appeal for all pictures of a job."""
+    return Noted(
+        decision_id=row.id,
+        kind="picture",
+        guild_id=job.origin.guild_id or 0,
+        channel_id=job.origin.channel_id or 0,
+        user_id=user_id,
+        reasons=tuple(row.reasons),
+        prompt=job.request.prompt,
+        locale=job.origin.locale,
+    )
 
 
 class PendingDelivery:

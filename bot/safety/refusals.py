@@ -68,9 +68,18 @@ class PicturesWithheld(MemberError):
         self.decision_ids = decision_ids
         super().__init__(**fields)
 
+    @property
+    def decision_id(self) -> str | None:
+        """The one that can be appealed, for all of them."""
+        return self.decision_ids[0] if self.decision_ids else None
+
 
 class PicturesUnchecked(PicturesWithheld):
     message = N_(
         "What was drawn could not be checked, so nobody sees it and it is deleted. Nothing was charged; "
         "please try again later. (job {job_id})"
     )
+
+    @property
+    def decision_id(self) -> None:
+        """Nothing was decided that moderators could see otherwise."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +18,7 @@ from bot.database.models import GuildSettingsRow, RefusalRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.quotas import Asker
+from bot.safety.appeals import Noted, hash_of_texts, is_overturned, note_decision
 from bot.safety.decisions import DecisionLog
 from bot.safety.levels import Level, lowest
 from bot.safety.places import HOST_PLACE, Place, ServerSafety, effective_level, unknown_place
@@ -63,12 +64,16 @@ class Screening:
             PromptRefused: it may not.
             SQLAlchemyError | OSError: what the server's admins chose is not known.
         """
+        texts = (request.prompt, request.negative_prompt, *request.labels.values())
         async with self._database.session() as session:
             server = await load_safety(session, asker.guild_id if asker is not None else 0)
             level = await self._level(session, server, asker)
-        verdict = self.read(request, level, server)
+            verdict = self.read(request, level, server)
+            if verdict.decision == "refuse" and await _is_overturned(session, asker, verdict, texts):
+                # The moderators of the server allow the words, not whatever picture comes of them.
+                verdict = replace(verdict, decision="strict")
         if verdict.decision == "refuse":
-            raise self._refused(asker, verdict, level)
+            raise self._refused(asker, verdict, level, texts)
         return Screened(level=level, verdict=verdict)
 
     def read(self, request: GenerationRequest, level: Level, server: ServerSafety) -> PromptVerdict:
@@ -98,7 +103,7 @@ class Screening:
         )
         if verdict.decision == "refuse":
             asker = Asker(user_id=user_id, guild_id=guild_id, channel_id=0)
-            raise self._refused(asker, verdict, level)
+            raise self._refused(asker, verdict, level, (prompt, negative, *others))
 
     async def settled(self) -> None:
         """Wait until all refusals are recorded."""
@@ -116,7 +121,9 @@ class Screening:
                 level = lowest(level, effective_level(self.cap, server, results))
         return level
 
-    def _refused(self, asker: Asker | None, verdict: PromptVerdict, level: Level) -> PromptRefused:
+    def _refused(
+        self, asker: Asker | None, verdict: PromptVerdict, level: Level, texts: Sequence[str]
+    ) -> PromptRefused:
         """The answer, which does not wait for its record: Discord waits for three seconds only."""
         row = self._decisions.of_prompt(asker, verdict, level)
         code = verdict.reasons[0] if verdict.reasons else "prompt"
@@ -129,6 +136,7 @@ class Screening:
                         created_at=utc_now(), guild_id=asker.guild_id, user_id=asker.user_id, code=code
                     )
                 )
+                await note_decision(session, _noted(row.id, asker, verdict, texts), utc_now())
 
         async def write() -> None:
             try:
@@ -140,6 +148,34 @@ class Screening:
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
         return REFUSED.get(code, PromptRefused)(code=code, decision_id=row.id)
+
+
+async def _is_overturned(
+    session: AsyncSession, asker: Asker | None, verdict: PromptVerdict, texts: Sequence[str]
+) -> bool:
+    return asker is not None and await is_overturned(
+        session,
+        user_id=asker.user_id,
+        guild_id=asker.guild_id,
+        prompt_hash=hash_of_texts(*texts),
+        reasons=verdict.reasons,
+        now=utc_now(),
+    )
+
+
+def _noted(decision_id: str, asker: Asker, verdict: PromptVerdict, texts: Sequence[str]) -> Noted:
+    """The refusal as the member can appeal it."""
+    return Noted(
+        decision_id=decision_id,
+        kind="prompt",
+        guild_id=asker.guild_id,
+        channel_id=asker.channel_id,
+        user_id=asker.user_id,
+        reasons=verdict.reasons,
+        # All that was read: the reason may be in any of them.
+        prompt="\n".join(filter(None, texts)),
+        prompt_hash=hash_of_texts(*texts),
+    )
 
 
 def lists_of(server: ServerSafety) -> ServerLists:

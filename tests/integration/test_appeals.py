@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 
 from bot.database.models import AuditRow, BlockRow, GuildSettingsRow
 from bot.database.people import AppealRow, StrikeRow
-from bot.safety.appeals import MOST_APPEALS, hash_of_texts
+from bot.safety.appeals import MOST_APPEALS
 from tests.integration.simcord_admins import told
 from tests.integration.simcord_moderators import Court, open_court
 from tests.integration.simcord_world import (
@@ -144,24 +144,66 @@ async def test_other_refusals_do_not_count(court: Court) -> None:
 # --- rulings ---
 
 
-@LOCALES
-async def test_an_overturned_refusal_lets_these_words_through(court: Court, locale: str) -> None:
+async def refused_prompt(world: World, member: MemberActor, prompt: str) -> simcord.ResponseMessage:
+    """What the prompt check says, with its Appeal button, once it is recorded."""
+    result = await member.slash(world.channel, "trinart", prompt=prompt)
+    await world.service.screening.settled()
+    assert result.response is not None
+    assert result.response.ephemeral
+    assert buttons(result.response) == ["Appeal"]
+    return result.response
+
+
+async def test_an_overturned_refusal_lets_these_words_through(court: Court) -> None:
     world, mika = court.world, court.world.mika
-    words = hash_of_texts("1girl, *secret*", "")
-    decision_id = await appealed(court, mika, prompt_hash=words, locale=locale)
-    asked = {"user_id": mika.id, "prompt_hash": words, "reasons": ["sexual"]}
-    allows = world.services.appeals.allows
-    assert not await allows(guild_id=world.guild.id, **asked)  # pyright: ignore
+    await mika.click(await refused_prompt(world, mika, "1girl, nude"), label="Appeal")
+    assert "1girl, nude" in str(court.posted().embeds[0].description)
     await court.judge.click(court.posted(), label="Overturn")
-    assert await allows(guild_id=world.guild.id, **asked)  # pyright: ignore
-    assert not await allows(guild_id=world.guild.id + 1, **asked)  # pyright: ignore
-    assert not await allows(guild_id=world.guild.id, **asked | {"user_id": world.ren.id})  # pyright: ignore
-    assert not await allows(guild_id=world.guild.id, **asked | {"reasons": ["sexual_minor"]})  # pyright: ignore
+    assert "for 7 days" in court.direct_messages(mika)[-1]
+    message = await world.draw(prompt="1girl, nude")
+    assert len(message.attachments) == 1
+    assert (await world.last_job()).prompt_decision == "strict", (
+        "the words are allowed, not whatever picture comes of them"
+    )
+    await refused_prompt(world, mika, "2girls, nude")
+    await refused_prompt(world, world.ren, "1girl, nude")
+
+
+async def test_a_refusal_about_minors_pauses_its_member(court: Court) -> None:
+    """The very prompt, and then anything."""
+    world, mika = court.world, court.world.mika
+    message = await refused_prompt(world, mika, "a nude child")
+    assert "The pause ends" in (await refused(world, mika)).content
+    await mika.click(message, label="Appeal")
+    reasons = str(court.posted().embeds[0].fields[2].value)
+    assert reasons.startswith("sexual content together with minors")
+
+
+@LOCALES
+async def test_withheld_pictures_can_be_appealed(court: Court, locale: str) -> None:
+    world, mika = court.world, court.world.mika
+    with interactions_with(locale=locale):
+        message = await world.draw(prompt="1girl bare", images=2)
+        assert message.attachments == []
+        [label] = buttons(message)
+        [answer] = [(await world.ren.click(message, label=label)).response]
+        assert answer is not None
+        assert answer.ephemeral, "nobody else can"
+        result = await mika.click(message, label=label)
+    assert result.response is not None
+    assert is_japanese(result.response.content) == (locale == "ja")
+    posted = court.posted()
+    assert "withheld" in str(posted.embeds[0].title)
+    assert (posted.embeds[0].description, posted.attachments) == ("1girl bare", [])
+    await court.judge.click(posted, label="Overturn")
     outcome = court.direct_messages(mika)[-1]
-    assert "7" in outcome
     assert is_japanese(outcome) == (locale == "ja")
-    row = await row_of(world, decision_id)
-    assert (row.state, row.actor_id, row.told_at is not None) == ("overturned", court.judge.id, True)
+    assert message.attachments == []
+    assert (await world.draw(prompt="1girl")).attachments, "what the model drew does not count"
+
+
+async def test_what_could_not_be_checked_cannot_be_appealed(court: Court) -> None:
+    assert buttons(await court.world.draw(prompt="1girl unchecked")) == []
 
 
 @pytest.mark.parametrize(
@@ -260,9 +302,9 @@ async def test_a_decision_is_appealed_once_and_by_its_member(court: Court) -> No
     message = await court.decisions_of(mika)
     assert buttons(message) == ["Appeal number 1"]
     with pytest.raises(Exception, match="Only the member"):
-        await world.services.appeals.open(other, world.ren.id)
+        await world.services.appeals.open(other, world.ren.id, "en-US")
     with pytest.raises(Exception, match="once"):
-        await world.services.appeals.open(decision_id, mika.id)
+        await world.services.appeals.open(decision_id, mika.id, "en-US")
 
 
 async def test_appeals_are_limited(court: Court) -> None:

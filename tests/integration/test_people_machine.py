@@ -33,7 +33,7 @@ from bot.database.models import AuditRow, BlockRow
 from bot.database.people import AppealRow, ReportedPictureRow
 from bot.database.session import Database
 from bot.errors import MemberError
-from bot.safety.appeals import ALLOWED_FOR, MOST_APPEALS, Appeals, Noted, Ruling, hash_of_texts
+from bot.safety.appeals import ALLOWED_FOR, MOST_APPEALS, Appeals, Noted, Ruling, hash_of_texts, is_overturned
 from bot.safety.errors import (
     AlreadyAppealed,
     AlreadyDecided,
@@ -193,7 +193,7 @@ class PeopleMachine(RuleBasedStateMachine):
         decision_id = data.draw(st.sampled_from([*self.decisions, *self.decisions, "none"]))
         known = self.decisions.get(decision_id)
         user = stranger or (known.noted.user_id if known is not None else MEMBERS[0])
-        outcome = self.outcome(self.appeals.open(decision_id, user))
+        outcome = self.outcome(self.appeals.open(decision_id, user, "en-US"))
         expected = self.refusal(known, user)
         assert (outcome if isinstance(outcome, type) else None) is expected
         if expected is None and known is not None:
@@ -361,10 +361,15 @@ class PeopleMachine(RuleBasedStateMachine):
             and known.decided > self.now - ALLOWED_FOR
             for known in self.decisions.values()
         )
-        allowed = self.run(
-            self.appeals.allows(user_id=user, guild_id=guild, prompt_hash=words, reasons=[reason])
+        assert self.run(self.is_overturned(user, guild, words, reason)) == (
+            overturned and reason != "sexual_minor"
         )
-        assert allowed == (overturned and reason != "sexual_minor")
+
+    async def is_overturned(self, user: int, guild: int, words: str, reason: str) -> bool:
+        async with self.database.session() as session:
+            return await is_overturned(
+                session, user_id=user, guild_id=guild, prompt_hash=words, reasons=[reason], now=self.now
+            )
 
     # --- what is always so ---
 
