@@ -14,6 +14,8 @@ FILES_MADE = {
     # of released pictures
     ("cogs/render.py", "files"),
     ("cogs/render.py", "preview_files"),
+    # of pictures that were shown in a channel: hidden after reports, they wait for a moderator
+    ("cogs/report.py", "_files"),
     # of other things: the member's own words and data, and admins' tables
     ("cogs/render.py", "refusal"),
     ("cogs/preset_form.py", "file"),
