@@ -24,6 +24,7 @@ MODELS = (
 )
 APACHE_URL = "https://www.apache.org/licenses/LICENSE-2.0"
 LIBRARIES = (
+    ("ahocorasick-rs", "Apache-2.0", "https://github.com/G-Research/ahocorasick_rs"),
     ("aiohttp", "Apache-2.0", "https://github.com/aio-libs/aiohttp"),
     ("aiosqlite", "MIT", "https://github.com/omnilib/aiosqlite"),
     ("alembic", "MIT", "https://github.com/sqlalchemy/alembic"),

@@ -108,11 +108,11 @@ class JobRow(Base):
     seconds: Mapped[float | None]
     model: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """Name, hash and view scale of the model that drew it."""
-    level: Mapped[str] = mapped_column(String(16))
-    """How much might be shown where it was asked for, then."""
-    prompt_decision: Mapped[str] = mapped_column(String(16))
+    level: Mapped[str] = mapped_column(String(16), default="strict")
+    """How much might be shown where it was asked for, then. What nobody screened is held to the strictest."""
+    prompt_decision: Mapped[str] = mapped_column(String(16), default="strict")
     """`strict`: its pictures are held to the strictest threshold wherever they are shown."""
-    prompt_reasons: Mapped[list[str]] = mapped_column(JSON)
+    prompt_reasons: Mapped[list[str]] = mapped_column(JSON, default=list)
 
     interaction_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
     interaction_token: Mapped[str | None] = mapped_column(Text)

@@ -73,8 +73,8 @@ async def test_sqlite_is_set_up_for_durability(tmp_path: Path, sqlite_url: str) 
 
 async def test_a_row_without_the_row_it_refers_to_is_not_committed(sqlite_url: str) -> None:
     insert = (
-        "INSERT INTO images (job_id, position, seed, width, height, sha256, file_name) "
-        "VALUES ('none', 0, 1, 1, 1, '', '')"
+        "INSERT INTO images (job_id, position, seed, width, height, sha256, file_name, is_withheld) "
+        "VALUES ('none', 0, 1, 1, 1, '', '', 0)"
     )
     async with Database.connect(sqlite_url) as database:
         with pytest.raises(OperatorError, match=r"Nothing was changed.*images"):

@@ -18,13 +18,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import protocol
-from engine.protocol import BotToEngine, Cancel, CoreToWorker, Drain, EngineToBot, Preview, WorkerToCore
+from engine.protocol import (
+    BotToEngine,
+    Cancel,
+    CheckerToCore,
+    CoreToChecker,
+    CoreToWorker,
+    Drain,
+    EngineToBot,
+    Preview,
+    WorkerToCore,
+)
 from engine.transport import MAX_FRAME, Channel, FrameError
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """However busy the machine is."""
 
-DIRECTIONS = (BotToEngine, EngineToBot, CoreToWorker, WorkerToCore)
+DIRECTIONS = (BotToEngine, EngineToBot, CoreToWorker, WorkerToCore, CoreToChecker, CheckerToCore)
 
 SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=200),

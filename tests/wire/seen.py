@@ -19,6 +19,7 @@ from .bot_process import BotProcess
 from .handles import Interaction, StoredFile
 from .loopback_discord import LoopbackDiscord
 from .payloads import JSON
+from .refusals import walk_components
 from .rest import RecordedRequest
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -159,3 +160,8 @@ def assert_command_speaks_japanese(server: LoopbackDiscord) -> None:
     described = [command, *command["options"]]
     assert {"prompt", "preset"} <= {option["name"] for option in command["options"]}
     assert all(JAPANESE.search(each["description_localizations"]["ja"]) for each in described)
+
+
+def button_labels(message: JSON) -> list[str]:
+    """What the buttons below a message say, in their order."""
+    return [part["label"] for part in walk_components(message["components"]) if "label" in part]

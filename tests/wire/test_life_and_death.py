@@ -11,7 +11,7 @@ from pathlib import Path
 from .bot_process import BotProcess, gate, running_bot, until_it_can_draw, wait_gone
 from .loopback_discord import LoopbackDiscord
 from .scene import DELIVERY_SECONDS, Scene, assert_next_start_delivers, cancel, stop
-from .seen import assert_log_is_json, has_pictures, job_states, sentences, shows_progress
+from .seen import assert_log_is_json, button_labels, has_pictures, job_states, sentences, shows_progress
 
 
 async def test_a_refused_token_is_one_sentence_and_exit_code_2(
@@ -64,7 +64,7 @@ async def test_a_job_is_finished_before_the_bot_ends(scene: Scene) -> None:
     await wait_gone(family)
     assert has_pictures(interaction)
     assert interaction.message is not None
-    assert (interaction.message["content"], interaction.message["components"]) == ("", [])
+    assert (interaction.message["content"], button_labels(interaction.message)) == ("", ["Report"])
     assert "restarting" in latecomer.history[-1].content
     assert job_states(scene.data_dir) == ["delivered"]
 
