@@ -1,22 +1,30 @@
-"""How long the checks take before a picture is drawn.
+"""How long the checks take, and how often they are wrong about pictures with nothing in them.
 
 Prompts: the real rules on texts of 2,000 characters of every kind that `benchmarks/safety_prompts.py` has.
 The 99th percentile is over all of them, and that of the slowest kind is beside it. Times are the processor's,
 so that waiting for it stays out.
+
+Pictures: the demo model's, and those of a folder if one is given. What share of explicit pictures is found is
+measured by nobody here: `trinart safety evaluate` does it on pictures of one's own.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.safety_pictures import demo_pictures, folder_pictures, measure_pictures
 from benchmarks.safety_prompts import LENGTH, prompts
 from bot.presets import PresetBook
 from bot.safety.screen import PromptScreen
 
-GOALS = {"prompt_p99_ms": report.Goal(2.0, at_most=True)}
+GOALS = {
+    "prompt_p99_ms": report.Goal(2.0, at_most=True),
+    "picture_cpu_ms": report.Goal(60.0, at_most=True),
+}
 
 
 def measure_prompts(rounds: int) -> dict[str, Any]:
@@ -60,10 +68,16 @@ def main() -> None:
     """The command line."""
     parser = report.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="checks of each prompt")
+    parser.add_argument("--pictures", type=int, default=500, help="pictures of the demo model")
+    parser.add_argument("--folder", type=Path, help="a folder of pictures with nothing to find in them")
     args = parser.parse_args()
+    demo = measure_pictures(demo_pictures(args.pictures))
+    results = {**measure_prompts(args.rounds), "picture_cpu_ms": demo["cpu_ms"], "demo_pictures": demo}
+    if args.folder is not None:
+        results["folder_pictures"] = measure_pictures(folder_pictures(args.folder))
     report.publish(
         "Safety checks",
-        measure_prompts(args.rounds),
+        results,
         goals=GOALS,
         conditions=report.conditions(clock="processor", rounds=args.rounds, characters=LENGTH),
         as_json=args.json,

@@ -18,6 +18,7 @@ SMALL = {
         *("--compile-mode=none", "--no-ray"),
     ),
     "import_checkpoint": ("--tiny",),
+    "safety": ("--rounds=2", "--pictures=1"),
 }
 
 KEYS = {
@@ -34,6 +35,7 @@ KEYS = {
         *("seconds", "peak_memory_gb", "sources_gb"),
         *("seconds_by_dtype", "peak_memory_gb_by_dtype", "folder_gb_by_dtype"),
     },
+    "safety": {"prompt_p99_ms", "prompts_per_s", "picture_cpu_ms", "demo_pictures"},
 }
 
 
