@@ -193,7 +193,7 @@ class Chaos:
             lost=len(lost),
             double_charged=sum(sums.get(job_id, 0) < amount for job_id, amount in should.items()),
             double_delivered=sum(count > 1 for count in shown.values()),
-            ledger_difference=sum(sums.values()) - sum(should.values()),
+            ledger_difference=sum(abs(sums.get(each, 0) - should.get(each, 0)) for each in {*sums, *should}),
             delivered=len(delivered),
             failed_and_refunded=sum(state in ("failed", "refused") for state, _ in jobs.values()),
             not_accepted=self.asked - len(jobs),

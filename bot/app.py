@@ -127,6 +127,7 @@ async def open_services(
                 await service.runs.drain(grace=JOB_GRACE_SECONDS)
         finally:
             await engine.close()
+            await screening.settled()
 
 
 def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:

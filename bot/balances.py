@@ -22,9 +22,13 @@ _Entry = LedgerEntryRow
 
 
 async def sums(
-    session: AsyncSession, wanted: Iterable[tuple[Account, datetime]]
+    session: AsyncSession, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
 ) -> dict[tuple[Account, datetime], int]:
-    """What accounts have used since the given times; one query for all that differ in the subject only."""
+    """What accounts have used since the given times; one query for all that differ in the subject only.
+
+    Args:
+        before: leave out what was written by a clock that was ahead of this time.
+    """
     groups: dict[tuple[str, int, datetime], set[int]] = {}
     used: dict[tuple[Account, datetime], int] = {}
     for account, since in wanted:
@@ -34,7 +38,12 @@ async def sums(
         column, conditions = _account_filter(kind, guild_id)
         rows = await session.execute(
             select(column, func.sum(_Entry.amount))
-            .where(column.in_(_subjects(kind, guild_id, subjects)), _Entry.effective_at >= since, *conditions)
+            .where(
+                column.in_(_subjects(kind, guild_id, subjects)),
+                _Entry.effective_at >= since,
+                *_until(before),
+                *conditions,
+            )
             .group_by(column)
         )
         for subject, amount in rows.all():
@@ -53,7 +62,9 @@ async def paid_for(session: AsyncSession, job_ids: Sequence[str]) -> dict[str, i
     return {str(job_id): int(paid) for job_id, paid in rows.all()}
 
 
-async def used_since(session: AsyncSession, account: Account, since: datetime) -> list[tuple[datetime, int]]:
+async def used_since(
+    session: AsyncSession, account: Account, since: datetime, *, before: datetime | None = None
+) -> list[tuple[datetime, int]]:
     """What an account used since a time, by the moment from which it counts, oldest first.
 
     Of a great many only the oldest: a request has room again when a few of them have left the window.
@@ -63,13 +74,17 @@ async def used_since(session: AsyncSession, account: Account, since: datetime) -
     used = -func.sum(_Entry.amount)
     rows = await session.execute(
         select(_Entry.effective_at, used)
-        .where(column == subject, _Entry.effective_at >= since, *conditions)
+        .where(column == subject, _Entry.effective_at >= since, *_until(before), *conditions)
         .group_by(_Entry.effective_at)
         .having(used != 0)
         .order_by(_Entry.effective_at)
         .limit(MOST_MOMENTS)
     )
     return [(at, int(amount)) for at, amount in rows.all()]
+
+
+def _until(before: datetime | None) -> Sequence[ColumnElement[bool]]:
+    return [] if before is None else [_Entry.effective_at < before]
 
 
 def _subjects(kind: str, guild_id: int, subjects: set[int]) -> Sequence[int]:

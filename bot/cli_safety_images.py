@@ -44,7 +44,7 @@ def scan_files(
 ) -> None:
     """Check pictures as the bot would; one JSON object a line. Nothing is kept or sent."""
     configure_logging("ERROR")
-    policy = Policy.load()
+    policy = Policy.load(load_settings().safety_policy)
     for found in _scan(files):
         line = {"file": found.file, "decision": decide(policy, found.verdict)}
         if found.verdict is None:

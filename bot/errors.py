@@ -172,6 +172,10 @@ class ElsewhereJob(MemberError):
     )
 
 
+class OnItsWay(MemberError):
+    message = N_("This picture is on its way to you. Please wait a minute.")
+
+
 class NotYourJob(MemberError):
     message = N_("This picture belongs to another member.")
 

@@ -9,9 +9,9 @@ import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.errors import ElsewhereJob, JobAlreadyEnded, JobNotFound, NotYourJob
+from bot.errors import ElsewhereJob, JobAlreadyEnded, JobNotFound, NotYourJob, OnItsWay
 from bot.generation import GenerationService
-from bot.job_store import JobStore
+from bot.job_store import IllegalTransition, JobStore
 from bot.jobs import ENDED, Job
 from bot.safety.delivery import PendingDelivery
 from bot.shards import Shards
@@ -32,9 +32,12 @@ class OwnJobs:
 
         Raises:
             NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
+            OnItsWay: the bot is just delivering it, and it would arrive twice.
             PicturesWithheld: none of them may be shown.
         """
         job = await self._find(job_id, user_id)
+        if job_id in self._service.runs.job_ids:
+            raise OnItsWay
         drawn = await self._service.outcomes.kept(job)
         if drawn is None:
             raise JobNotFound
@@ -51,7 +54,16 @@ class OwnJobs:
         if job.state == "succeeded":
             raise JobAlreadyEnded
         if not self._service.engine.cancel(job_id) and job_id not in self._service.runs.job_ids:
-            await self._jobs.mark(job, "cancelled", used=0)  # nobody has begun it
+            await self._end(job)  # nobody has begun it
+
+    async def _end(self, job: Job) -> None:
+        try:
+            await self._jobs.mark(job, "cancelled", used=0)
+        except IllegalTransition as error:
+            raise JobAlreadyEnded from error
+        except (SQLAlchemyError, OSError) as error:
+            log.exception("job %s could not be cancelled", job.id)
+            raise JobNotFound from error
 
     async def _find(self, job_id: str, user_id: int) -> Job:
         """A member's own job that has not ended."""

@@ -14,6 +14,9 @@ from zoneinfo import ZoneInfo
 
 from engine.protocol import GenerationRequest, ModelCard
 
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the clocks of processes may be apart. What is later was written by a clock that was wrong."""
+
 PICTURE = 1000
 """Amounts are whole thousandths of a 512x512 picture of 30 steps."""
 PICTURE_WORK = 512 * 512 * 30

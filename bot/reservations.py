@@ -26,7 +26,7 @@ from bot.errors import LimitReached
 from bot.jobs import DuplicateInteraction, Job, Origin, to_row, utc_now
 from bot.ledger import lock_ledger, reserve_entries
 from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
-from bot.quotas import Asker, HostRules, cost_of, limits_of
+from bot.quotas import CLOCKS_DIFFER, Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
 from bot.safety.screening import Screened
 from bot.safety.strike_book import pauses_of
@@ -276,7 +276,7 @@ async def read_books(session: AsyncSession, askers: Iterable[Asker], host: HostR
         for asker in askers
         for limit in limits_of(asker, books.rules_of(asker.guild_id), host)
     }
-    books.used = await sums(session, wanted)
+    books.used = await sums(session, wanted, before=now + CLOCKS_DIFFER)
     live = await session.execute(
         select(JobRow.guild_id, JobRow.user_id, func.count())
         .where(JobRow.user_id.in_(users), JobRow.state.in_(LIVE))

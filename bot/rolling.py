@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.balances import grants_of, sums, used_since
 from bot.errors import LimitReached
 from bot.limits import Grant
-from bot.quotas import Asker, Limit
+from bot.quotas import CLOCKS_DIFFER, Asker, Limit
 
 TICK = timedelta(microseconds=1)
 """An entry that is exactly as old as the window is long still counts."""
@@ -58,8 +58,8 @@ async def _free_at(
     """When a limit that rolls, and has too little left now, will have room for a cost; None for never."""
     assert limit.quota.amount is not None
     span = (limit.account, limit.starts_at(now))
-    used = (await sums(session, [span]))[span]
-    entries = await used_since(session, *span)
+    used = (await sums(session, [span], before=now + CLOCKS_DIFFER))[span]
+    entries = await used_since(session, *span, before=now + CLOCKS_DIFFER)
     own = limit.scope == "member"
     grants = await grants_of(session, [asker.user_id], now) if own else {}
     return when_affordable(

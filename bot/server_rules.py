@@ -30,7 +30,7 @@ async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[in
     }
 
 
-def _known_zone(row: GuildSettingsRow) -> str:
+def known_zone(row: GuildSettingsRow) -> str:
     """Another machine's time zones may lack one; its server must not keep the others from drawing."""
     try:
         return ZoneInfo(row.timezone).key
@@ -46,7 +46,7 @@ def _rules(row: GuildSettingsRow | None, quotas: dict[tuple[str, int], Quota]) -
     return ServerRules(
         enabled=row.enabled,
         suspended=row.suspended,
-        timezone=_known_zone(row),
+        timezone=known_zone(row),
         allowed_channels=frozenset(row.allowed_channels),
         exempt_roles=frozenset(row.exempt_roles),
         quotas=quotas,

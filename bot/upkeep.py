@@ -25,6 +25,7 @@ from bot.job_store import IllegalTransition, JobStore
 from bot.jobs import ENDED, utc_now
 from bot.ledger import expire_grants
 from bot.pictures import PictureStore
+from bot.quotas import CLOCKS_DIFFER
 from bot.reconcile import find_discrepancies, mend
 from bot.safety.strikes import strike_rules
 
@@ -72,7 +73,7 @@ class Upkeep:
 
     async def run_once(self) -> None:
         """All chores, each though another fails."""
-        for chore in (self.refund_kept, self.expire, *self._also, self.forget):
+        for chore in (self.refund_kept, self.expire, *self._also, self.forget_people, self.forget):
             await self._attempt(chore)
 
     @asynccontextmanager
@@ -115,19 +116,21 @@ class Upkeep:
         await self._database.write(take)
 
     async def forget(self) -> None:
-        """Delete jobs and appeals, with their prompts, reports, refusals and decisions that are older than
-        the host keeps them; and strikes that count no more."""
+        """Delete jobs, with their prompts, refusals and decisions that are older than the host keeps them."""
         before = self._clock() - self._retention
         old_jobs = select(JobRow.id).where(JobRow.state.in_(ENDED), JobRow.created_at < before).limit(CHUNK)
         old_refusals = select(RefusalRow.id).where(RefusalRow.created_at < before).limit(CHUNK)
         await self._delete_all(delete(JobRow).where(JobRow.id.in_(old_jobs)))
         await self._delete_all(delete(RefusalRow).where(RefusalRow.id.in_(old_refusals)))
         decision = SafetyDecisionRow
-        old_decisions = select(decision.id).where(decision.kept_until < self._clock()).limit(CHUNK)
+        # The database refuses to delete a row before its time, and goes by a clock of its own.
+        over = decision.kept_until < self._clock() - CLOCKS_DIFFER
+        old_decisions = select(decision.id).where(over).limit(CHUNK)
         await self._delete_all(delete(decision).where(decision.id.in_(old_decisions)))
-        await self._forget_people(before)
 
-    async def _forget_people(self, before: datetime) -> None:
+    async def forget_people(self) -> None:
+        """Delete appeals, reports and strikes whose time is over."""
+        before = self._clock() - self._retention
         appeals = select(AppealRow.decision_id).where(AppealRow.created_at < before).limit(CHUNK)
         await self._delete_all(delete(AppealRow).where(AppealRow.decision_id.in_(appeals)))
         pictures = select(ReportedPictureRow.message_id).where(

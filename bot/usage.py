@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.database.models import GuildSettingsRow, ImageRow, JobRow, RefusalRow
+from bot.server_rules import known_zone
 
 TOP_USERS = 10
 MAX_WAITS = 20_000
@@ -59,7 +60,7 @@ async def read_usage(
 ) -> Usage:
     """Count the last `days` days up to `now`; of those older than `kept_days` nothing can be known."""
     settings = await session.get(GuildSettingsRow, guild_id)
-    zone = ZoneInfo(settings.timezone if settings is not None else "UTC")
+    zone = ZoneInfo(known_zone(settings) if settings is not None else "UTC")
     today = now.astimezone(zone).date()
     dates = [today - timedelta(days=back) for back in reversed(range(min(days, kept_days)))]
     since = _midnight(dates[0], zone)

@@ -151,7 +151,8 @@ class AdminGroup(app_commands.Group):
     @settings.autocomplete("preset")
     async def complete_preset(self, interaction: Interaction, current: str) -> list[Choice[str]]:
         """Names of presets."""
-        found = interaction.client.service.presets.search(current)
+        book = await interaction.client.service.presets_in(interaction.guild_id)
+        found = book.search(current)
         return [Choice(name=preset.name, value=preset.name) for preset in found][:MAX_CHOICES]
 
     @settings.autocomplete("timezone")

@@ -135,7 +135,7 @@ async def _post_appeal(bot: TrinArtBot, appeal: Appeal) -> int | None:
     t = await language_of_server(bot, appeal.decision.guild_id)
     view = discord.ui.View(timeout=None)
     for ruling, label in RULINGS.items():
-        if ruling != "overturn" or not appeal.is_about_minors:
+        if ruling != "overturn" or not appeal.is_final:
             view.add_item(RulingButton(ruling, appeal.decision.decision_id, t(label)))
     return await post(bot, appeal.moderation_channel_id, appeal_embed(appeal, t), view)
 
@@ -148,8 +148,8 @@ def appeal_embed(appeal: Appeal, t: Translate, *, decided_by: int | None = None)
     embed.add_field(name=t("Member"), value=f"<@{decision.user_id}>")
     embed.add_field(name=t("Channel"), value=f"<#{decision.channel_id}>")
     embed.add_field(name=t("Reason"), value=reasons_text(decision.reasons, t))
-    if appeal.is_about_minors:
-        note = t("Decisions about minors cannot be overturned by a server, only upheld.")
+    if appeal.is_final:
+        note = t("A server cannot overturn this decision, only uphold it.")
         embed.add_field(name=t("Note"), value=note, inline=False)
     if decided_by is not None:
         outcome = t(

@@ -54,7 +54,7 @@ TOKEN_GONE = {50027, 10015, 10062}
 TOO_LARGE, TOO_MANY_REQUESTS, SERVER_ERROR = 413, 429, 500
 
 NONCE_LENGTH = 25
-HISTORY_LIMIT = 200
+HISTORY_LIMIT = 1000
 CLOCKS_DIFFER = timedelta(minutes=5)
 """How far this machine's clock may be from Discord's."""
 
@@ -287,7 +287,10 @@ class DiscordReply:
         if self._job.delivery_begun_at is not None:
             since = self._job.delivery_begun_at - CLOCKS_DIFFER
             with suppress(discord.Forbidden):
-                async for message in channel.history(after=since, limit=HISTORY_LIMIT):
+                # The newest first: an attempt that a crash cut off is not long ago, however old the first is.
+                async for message in channel.history(limit=HISTORY_LIMIT):
+                    if message.created_at < since:
+                        break
                     if self._is_marked(message):
                         return
         self._job = replace(self._job, delivery_begun_at=self._job.delivery_begun_at or utc_now())

@@ -32,6 +32,7 @@ LIBRARIES = (
     ("CLIP", "MIT", "https://github.com/openai/CLIP"),
     ("diffusers", "Apache-2.0", "https://github.com/huggingface/diffusers"),
     ("discord.py", "MIT", "https://github.com/Rapptz/discord.py"),
+    ("ftfy", "Apache-2.0", "https://github.com/rspeer/python-ftfy"),
     ("matplotlib", "PSF", "https://matplotlib.org"),
     ("msgspec", "BSD-3-Clause", "https://github.com/jcrist/msgspec"),
     ("pillow", "MIT-CMU", "https://github.com/python-pillow/Pillow"),

@@ -32,6 +32,7 @@ from bot.safety.errors import (
     NobodyTakesAppeals,
     NotAModerator,
     NotYourDecision,
+    OwnAppeal,
     TooManyAppeals,
 )
 from bot.safety.strike_book import give_strike, take_strike
@@ -42,8 +43,8 @@ AppealState = Literal["possible", "open", "upheld", "overturned", "blocked"]
 Ruling = Literal["uphold", "overturn", "block"]
 
 OUTCOMES: dict[Ruling, AppealState] = {"uphold": "upheld", "overturn": "overturned", "block": "blocked"}
-ABOUT_MINORS = frozenset({"sexual_minor"})
-"""Reasons of decisions that no server can overturn."""
+NOT_FOR_SERVERS = frozenset({"sexual_minor", "real_person_sexual", "host_list", "too_long"})
+"""Reasons of decisions that no server can overturn: the host's rules, and what nobody has read."""
 
 ALLOWED_FOR = timedelta(days=7)
 """How long an overturned refusal lets the same words through."""
@@ -82,9 +83,9 @@ class Appeal:
     moderation_channel_id: int | None
 
     @property
-    def is_about_minors(self) -> bool:
+    def is_final(self) -> bool:
         """Whether a server's moderators can do no more than uphold it."""
-        return bool(ABOUT_MINORS & {*self.decision.reasons})
+        return bool(NOT_FOR_SERVERS & {*self.decision.reasons})
 
 
 def hash_of_texts(*texts: str) -> str:
@@ -174,8 +175,10 @@ class Appeals:
                 raise DecisionForgotten
             if row.state != "open":
                 raise AlreadyDecided
-            if ruling == "overturn" and ABOUT_MINORS & {*row.reasons}:
+            if ruling == "overturn" and NOT_FOR_SERVERS & {*row.reasons}:
                 raise CannotOverturn
+            if ruling == "overturn" and row.user_id == admin.actor_id:
+                raise OwnAppeal
             row.state, row.decided_at, row.actor_id = OUTCOMES[ruling], now, admin.actor_id
             await _carry_out(session, row, ruling, now)
             decided.append(await _appeal(session, row))
@@ -232,13 +235,13 @@ async def is_overturned(
 ) -> bool:
     """Whether moderators of this server overturned the refusal of these very texts for this member.
 
-    `reasons` are those of the verdict that would refuse them now: about minors, nothing is allowed.
+    `reasons` are those of the verdict that would refuse them now: they have to be among those that were
+    overturned, as other places and newer rules have others.
     """
-    if ABOUT_MINORS & {*reasons}:
+    if NOT_FOR_SERVERS & {*reasons}:
         return False
-    found = await session.scalar(
-        select(AppealRow.decision_id)
-        .where(
+    overturned = await session.scalars(
+        select(AppealRow.reasons).where(
             AppealRow.user_id == user_id,
             AppealRow.guild_id == guild_id,
             AppealRow.kind == "prompt",
@@ -246,9 +249,8 @@ async def is_overturned(
             AppealRow.prompt_hash == prompt_hash,
             AppealRow.decided_at > now - ALLOWED_FOR,
         )
-        .limit(1)
     )
-    return found is not None
+    return any({*reasons} <= {*known} for known in overturned)
 
 
 async def note_decision(session: AsyncSession, decision: Noted, now: datetime) -> None:

@@ -34,6 +34,9 @@ from bot.safety.screening import Screening
 from bot.safety.servers import load_safety
 from engine.protocol import Image, ModelCard, Preview
 
+UNSCREENED = "unscreened"
+"""The reason of jobs that a version without a prompt check accepted."""
+
 WITHHELD = "withheld"
 """How a job ends of whose pictures none may be shown."""
 
@@ -120,8 +123,8 @@ class ReleaseDesk:
         # What was not to be shown when it was asked for is not shown because a channel has changed since.
         level = lowest(job.level, effective_level(self._screening.cap, server, place))
         is_strict = job.is_strict
-        if level != job.level:
-            # The prompt stands beside the pictures, and was read for a level that no longer holds.
+        if level != job.level or UNSCREENED in job.prompt_reasons:
+            # The prompt stands beside the pictures, and was read for another level, or by nobody.
             verdict = self._screening.read(job.request, level, server)
             if verdict.decision == "refuse":
                 refused = Judgement(decision="withhold", level=level, reasons=("prompt",))

@@ -44,7 +44,11 @@ class AlreadyDecided(MemberError):
 
 
 class CannotOverturn(MemberError):
-    message = N_("Decisions about minors cannot be overturned by a server, only upheld.")
+    message = N_("A server cannot overturn this decision, only uphold it.")
+
+
+class OwnAppeal(MemberError):
+    message = N_("Somebody else has to decide about your own appeal.")
 
 
 class TooManyReports(MemberError):

@@ -5,11 +5,14 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 
 from __future__ import annotations
 
+import html
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+
+import ftfy
 
 from bot.safety.folding import Reading, fold, read
 from bot.safety.levels import Level
@@ -17,8 +20,8 @@ from bot.safety.matching import Category, Found, Lexicon
 from bot.safety.rules import Pattern, Rules, ServerLists, lists_lexicon
 from bot.safety.verdicts import PromptVerdict
 
-MAX_PROMPT = 2500
-"""Characters of a prompt: a member's own 2,000, and some more that a preset adds."""
+MAX_PROMPT = 4100
+"""Characters of a prompt: a member's own 2,000, and as many that a preset adds."""
 
 MAX_OTHER = 6000
 """Characters of the negative prompt, of which presets add much, and of all other texts together."""
@@ -68,6 +71,8 @@ class _Meaning:
     """Of all words, but for names and phrases that are known to mean something else."""
     said: frozenset[Category]
     """Of the words as those around them let them be understood: less what is excused or disclaimed."""
+    hosted: frozenset[Category]
+    """The same, less what the host allows."""
     refusable: frozenset[Category]
     """The same, less what host or server allow."""
     negative: frozenset[Category]
@@ -94,7 +99,7 @@ class _Meaning:
     def is_sexual_person(self) -> bool:
         """Whether it is sexual, and about somebody who lives or lived."""
         is_sexual = self.is_stripped or not self.said.isdisjoint(("sexual", "suggestive"))
-        return is_sexual and "person" in self.refusable
+        return is_sexual and "person" in self.hosted
 
 
 class PromptScreen:
@@ -129,15 +134,14 @@ class PromptScreen:
         server: ServerLists = NO_LISTS,
     ) -> PromptVerdict:
         """Decide on a request. `others` are drawn like the prompt: texts of presets, names of files."""
-        more = ", ".join(others)
+        more = ", ".join((*others, *_as_drawn(prompt)))
+        negative = ", ".join((negative, *_as_drawn(negative)))
         if len(prompt) > MAX_PROMPT or len(negative) > MAX_OTHER or len(more) > MAX_OTHER:
             return self._verdict(refused=["too_long"])
         reading = read(fold(f"{prompt}, {more}" if more else prompt))
         host = _places(reading, self._host)
         theirs = _places(reading, self._server(server)) if server != NO_LISTS else _NOTHING
-        meaning = self._understand(
-            reading, negative, [host.covered(["allowed"]), theirs.covered(["allowed"])]
-        )
+        meaning = self._understand(reading, negative, host.covered(["allowed"]), theirs.covered(["allowed"]))
         refused = {
             "sexual_minor": meaning.is_sexual_minor,
             "real_person_sexual": meaning.is_sexual_person,
@@ -145,29 +149,48 @@ class PromptScreen:
             "server_list": "blocked" in theirs.categories(theirs.covered(["allowed"]), is_excusable=False),
             "sexual": level != "age-restricted" and ("sexual" in meaning.refusable or meaning.is_stripped),
         }
-        is_minor = "minor" in meaning.heard
-        return self._verdict([code for code, applies in refused.items() if applies], is_strict=is_minor)
+        strict = {
+            "minor": "minor" in meaning.heard,
+            # A server may allow words here, not what the host's level keeps out of pictures.
+            "server_allowed": "sexual" in meaning.hosted - meaning.refusable,
+        }
+        return self._verdict(
+            [code for code, applies in refused.items() if applies],
+            [code for code, applies in strict.items() if applies],
+        )
 
-    def _understand(self, reading: Reading, negative: str, allowed: list[bytearray]) -> _Meaning:
+    def _understand(
+        self, reading: Reading, negative: str, by_host: bytearray, by_server: bytearray
+    ) -> _Meaning:
         places = _places(reading, self._rules.lexicon, self._rules.patterns)
         unsaid = _places(read(fold(negative)), self._rules.lexicon) if negative else _NOTHING
         benign, disclaimed = places.covered(["benign"]), places.covered(["disclaimer"])
         return _Meaning(
             heard=places.categories(benign, is_excusable=False),
             said=places.categories(benign, disclaimed, is_excusable=True),
-            refusable=places.categories(benign, disclaimed, *allowed, is_excusable=True),
+            hosted=places.categories(benign, disclaimed, by_host, is_excusable=True),
+            refusable=places.categories(benign, disclaimed, by_host, by_server, is_excusable=True),
             negative=unsaid.categories(unsaid.covered(["benign"]), is_excusable=False),
             garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
         )
 
-    def _verdict(self, refused: list[str], *, is_strict: bool = False) -> PromptVerdict:
+    def _verdict(self, refused: list[str], strict: Sequence[str] = ()) -> PromptVerdict:
         if refused:
             return PromptVerdict(
                 decision="refuse", reasons=tuple(refused), policy_version=self.policy_version
             )
-        if is_strict:
-            return PromptVerdict(decision="strict", reasons=("minor",), policy_version=self.policy_version)
+        if strict:
+            return PromptVerdict(decision="strict", reasons=tuple(strict), policy_version=self.policy_version)
         return PromptVerdict(decision="allow", policy_version=self.policy_version)
+
+
+def _as_drawn(text: str) -> list[str]:
+    """The text as the model is given it, if that differs: with mojibake repaired, without HTML entities.
+
+    It has to be what `engine.worker.prompt_weights.clean` makes of it: a test holds the two together.
+    """
+    drawn = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return [drawn] if drawn != text else []
 
 
 _NOTHING = _Places(found={}, patterns=frozenset())

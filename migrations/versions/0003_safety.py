@@ -18,7 +18,9 @@ def upgrade() -> None:
     with op.batch_alter_table("jobs") as jobs:
         jobs.add_column(sa.Column("level", sa.String(16), nullable=False, server_default="strict"))
         jobs.add_column(sa.Column("prompt_decision", sa.String(16), nullable=False, server_default="strict"))
-        jobs.add_column(sa.Column("prompt_reasons", sa.JSON(), nullable=False, server_default="[]"))
+        jobs.add_column(
+            sa.Column("prompt_reasons", sa.JSON(), nullable=False, server_default='["unscreened"]')
+        )
         jobs.create_check_constraint(op.f("ck_jobs_level"), f"level IN ({LEVELS})")
         jobs.create_check_constraint(
             op.f("ck_jobs_prompt_decision"), "prompt_decision IN ('allow', 'strict')"

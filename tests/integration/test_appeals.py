@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,11 @@ import simcord
 from simcord.actors import MemberActor
 from sqlalchemy import delete, select
 
+from bot.audit import Admin
 from bot.database.models import AuditRow, BlockRow, GuildSettingsRow
 from bot.database.people import AppealRow, StrikeRow
 from bot.safety.appeals import MOST_APPEALS
+from bot.safety.errors import CannotOverturn, OwnAppeal
 from tests.integration.simcord_admins import told
 from tests.integration.simcord_moderators import Court, open_court
 from tests.integration.simcord_world import (
@@ -276,7 +279,7 @@ async def test_a_button_that_was_never_there_overturns_nothing(court: Court) -> 
     uphold = world.env.backend.get_message(court.queue.id, posted.id).components[0]["components"][0]
     uphold["custom_id"] = f"trinart:ruling:overturn:{decision_id}"
     [answer] = (await court.boss.click(posted, custom_id=uphold["custom_id"])).followups
-    assert answer.content == "Decisions about minors cannot be overturned by a server, only upheld."
+    assert answer.content == "A server cannot overturn this decision, only uphold it."
     assert (await row_of(world, decision_id)).state == "open"
     await refused(world, world.mika)
 
@@ -398,3 +401,29 @@ async def test_admins_see_and_clear_the_strikes_of_their_server(court: Court, lo
     async with world.database.session() as session:
         audit = await session.get_one(AuditRow, max(await _audit_ids(world)))
     assert (audit.action, audit.before, audit.after) == ("strikes.clear", {"strikes": 1}, {"strikes": 0})
+
+
+@pytest.mark.parametrize("reason", ["real_person_sexual", "host_list", "too_long"])
+async def test_what_the_host_decides_no_server_overturns(court: Court, reason: str) -> None:
+    world = court.world
+    decision_id = await appealed(court, world.mika, reason)
+    with pytest.raises(CannotOverturn):
+        await world.services.appeals.decide(
+            boss_of(await row_of(world, decision_id)), decision_id, "overturn"
+        )
+    assert (await row_of(world, decision_id)).state == "open"
+
+
+async def test_nobody_decides_about_an_appeal_of_their_own(court: Court) -> None:
+    world = court.world
+    decision_id = await appealed(court, world.mika)
+    row = await row_of(world, decision_id)
+    own = replace(boss_of(row), actor_id=row.user_id)
+    with pytest.raises(OwnAppeal):
+        await world.services.appeals.decide(own, decision_id, "overturn")
+    assert (await row_of(world, decision_id)).state == "open"
+
+
+def boss_of(row: AppealRow) -> Admin:
+    """Somebody else who moderates the server of a decision."""
+    return Admin(actor_id=row.user_id + 1, guild_id=row.guild_id, may_manage=True)

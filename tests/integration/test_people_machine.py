@@ -359,6 +359,7 @@ class PeopleMachine(RuleBasedStateMachine):
             and (known.noted.user_id, known.noted.prompt_hash) == (user, words)
             and known.decided is not None
             and known.decided > self.now - ALLOWED_FOR
+            and reason in known.noted.reasons
             for known in self.decisions.values()
         )
         assert self.run(self.is_overturned(user, guild, words, reason)) == (

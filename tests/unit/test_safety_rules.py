@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from bot.errors import OperatorError
 from bot.safety.levels import LEVELS, Level
 from bot.safety.rules import HostRules, RuleFile, Rules, ServerLists
 from bot.safety.screen import MAX_OTHER, MAX_PROMPT, PromptScreen
+from engine.worker.prompt_weights import clean
 
 # blarg and its like are sexual, plonk is suggestive, wibble a minor, dweeb youthful, and so on.
 RULES = msgspec.toml.decode(
@@ -190,7 +192,7 @@ def test_lists_of_servers_and_hosts() -> None:
     assert screen.check("life drawing blarg").reasons == ()
     assert screen.check("life drawing b1arg").reasons == ("sexual",)
     assert screen.check("life drawing blarg, blarg").reasons == ("sexual",)
-    assert screen.check("blarg sundae", server=server).reasons == ()
+    assert screen.check("blarg sundae", server=server).reasons == ("server_allowed",)
     assert screen.check("blarg sundae", server=ServerLists()).reasons == ("sexual",)
 
 
@@ -198,6 +200,23 @@ def test_nothing_allows_what_is_about_minors() -> None:
     server = ServerLists(allow=("wibble blarg", "blarg", "wibble"))
     for level in LEVELS:
         assert "sexual_minor" in SCREEN.check("wibble blarg", level=level, server=server).reasons
+
+
+def test_a_server_cannot_allow_more_than_strict_pictures_nor_people() -> None:
+    server = ServerLists(allow=("blarg", "famous person"))
+    assert SCREEN.check("blarg", server=server).decision == "strict"
+    assert SCREEN.check("blarg", server=server).reasons == ("server_allowed",)
+    assert SCREEN.check("blarg", level="age-restricted", server=server).decision == "strict"
+
+
+@given(st.sampled_from(["blarg", "wibble blarg", "a blarg, b"]))
+def test_what_the_model_would_repair_is_read_repaired(text: str) -> None:
+    wide = "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text)
+    mojibake = wide.encode().decode("cp1252", errors="ignore")
+    assert clean(wide) == clean(text)
+    for disguised in (wide, mojibake, html.escape(text), "".join(f"&amp;#{ord(char)};" for char in text)):
+        if clean(disguised) == clean(text):
+            assert SCREEN.check(disguised).decision == "refuse"
 
 
 def test_long_texts_are_refused_unread() -> None:
