@@ -130,13 +130,17 @@ class Dispatcher:
         self._draining = True
 
     def become_unavailable(self, reason: str) -> None:
-        """No worker can draw, and none will: all jobs fail that are not drawn yet, also those to come."""
+        """Nobody can draw or check pictures, and nobody will: all jobs fail that are not drawn yet, also those
+        to come."""
         log.error("the engine cannot draw: %s", reason)
         self._unavailable_reason = reason
         self._send(EngineUnavailable(reason))
         for job in list(self._jobs.values()):
-            if job.job_id not in self.checks:
-                self._fail(job, "model_unavailable", reason)
+            if job.job_id in self.checks:
+                continue
+            if load := self._worker_of.get(job.job_id):
+                load.handle.send(Cancel(job.job_id))  # nobody will see what it draws
+            self._fail(job, "model_unavailable", reason)
 
     # --- what the workers say ---
 

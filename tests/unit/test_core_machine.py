@@ -297,6 +297,10 @@ class CoreMachine(RuleBasedStateMachine):
         self.core.checks.give_up("no checker")
         self.core.become_unavailable("no checker")
         assert not self.core.jobs
+        for worker in self.workers:
+            assert worker.assigned.keys() <= {*worker.cancels}, "draws for nobody"
+            for name in list(worker.assigned):
+                worker.forget(name)
 
     # --- time, and the end ---
 
