@@ -130,7 +130,7 @@ class Dispatcher:
         self._draining = True
 
     def become_unavailable(self, reason: str) -> None:
-        """Nobody can draw or check pictures, and nobody will: all jobs fail that are not drawn yet, also those
+        """Nobody can draw or check pictures, and nobody will: all jobs fail that are not drawn yet, and those
         to come."""
         log.error("the engine cannot draw: %s", reason)
         self._unavailable_reason = reason
