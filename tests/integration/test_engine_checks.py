@@ -107,7 +107,7 @@ async def test_a_checker_without_memory_lets_nothing_out(tmp_path: Path) -> None
         (checker,) = engine.checkers()
         now = checker.memory_info().vms
         checker.rlimit(psutil.RLIMIT_AS, (now, now))
-        job = engine.submit("big", height=256, width=256)
+        job = engine.submit("big", height=1024, width=1024)
         event = await job.ended()
         # Where the memory ends decides whether the process dies of it, and the next one has enough.
         if isinstance(event, Finished):
