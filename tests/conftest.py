@@ -1,6 +1,6 @@
 """For every test: the processes that it starts find the tests' own modules, and hear Ctrl-C.
 
-For those that ask: a database of each kind.
+For those that ask: a database of each kind, empty or with its tables.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.databases import make_tables
 from tests.fixtures.postgres import PostgresServer, running_server
 
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
@@ -35,12 +36,32 @@ async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def postgres_tables(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """A PostgreSQL database with all tables."""
+    async with postgres_server.new_database(with_tables=True) as url:
+        yield url
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """An SQLite database that is not there yet, nor its folder."""
     return f"sqlite+aiosqlite:///{tmp_path / 'data' / 'trinart.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
+async def sqlite_tables(sqlite_url: str, tmp_path: Path) -> str:
+    """An SQLite database with all tables."""
+    await make_tables(tmp_path / "data" / "trinart.db")
+    return sqlite_url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Run the test once with each kind of database."""
-    return request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param])
+    """Run the test once with each kind of database, which has all tables."""
+    return request.getfixturevalue(f"{request.param}_tables")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """Run the test once with each kind of database, which has nothing in it."""
+    return request.getfixturevalue(f"{request.param}_url")

@@ -35,6 +35,7 @@ from bot.generation import GenerationService
 from bot.settings import Settings
 from engine.models import CARD_NAME, DEMO_FOLDER
 from engine.protocol import GenerationRequest, ModelCard
+from tests.fixtures.databases import make_tables
 
 PLAIN_WORKER = "tests.fixtures.plain_worker"
 PLAIN_CHECKER = "tests.fixtures.plain_checker"
@@ -141,6 +142,8 @@ async def open_world(
     """
     settings = settings_for(data_dir, model=make_model(data_dir / "studio") if model is None else model)
     settings = settings.model_copy(update=changes)
+    if not settings.database_url:
+        await make_tables(data_dir / "trinart.db")
     async with (
         open_services(settings, worker_module=worker_module, checker_module=checker_module) as services,
         Database.connect(settings.resolved_database_url, upgrade=False) as database,

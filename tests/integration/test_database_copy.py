@@ -26,9 +26,9 @@ NOW = datetime(2026, 12, 31, 23, 59, 59, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
-def other_url(request: pytest.FixtureRequest, database_url: str) -> str:
-    """A database of the other kind than `database_url`."""
-    is_sqlite = database_url.startswith("sqlite")
+def other_url(request: pytest.FixtureRequest, empty_database_url: str) -> str:
+    """A database of the other kind than `empty_database_url`."""
+    is_sqlite = empty_database_url.startswith("sqlite")
     return request.getfixturevalue("postgres_url" if is_sqlite else "sqlite_url")
 
 
@@ -57,31 +57,31 @@ async def contents(url: str) -> dict[str, list[Any]]:
 
 
 async def test_everything_is_copied_in_batches(
-    database_url: str, other_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, other_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "BATCH_ROWS", 4)
-    await fill(database_url)
+    await fill(empty_database_url)
     seen: list[CopyProgress] = []
-    counts = await copy_database(database_url, other_url, seen.append)
-    assert await contents(other_url) == await contents(database_url)
+    counts = await copy_database(empty_database_url, other_url, seen.append)
+    assert await contents(other_url) == await contents(empty_database_url)
     assert counts == {table.name: 0 for table in Base.metadata.sorted_tables} | {
         "jobs": JOBS + 1, "ledger_entries": JOBS, "images": 2 * JOBS, "guild_settings": 1,
     }  # fmt: skip
     assert [progress.copied for progress in seen if progress.table == "images"] == [4, 8, 10]
 
 
-async def test_what_is_null_stays_null(database_url: str, other_url: str) -> None:
+async def test_what_is_null_stays_null(empty_database_url: str, other_url: str) -> None:
     """JSON has a null of its own, which reads the same."""
-    await fill(database_url)
-    await copy_database(database_url, other_url, print)
+    await fill(empty_database_url)
+    await copy_database(empty_database_url, other_url, print)
     async with Database.connect(other_url) as database, database.session() as session:
         assert await session.scalar(text("SELECT count(*) FROM jobs WHERE model IS NULL")) == 1
 
 
-async def test_the_bot_goes_on_with_the_copy(database_url: str, other_url: str) -> None:
+async def test_the_bot_goes_on_with_the_copy(empty_database_url: str, other_url: str) -> None:
     """The next key of a picture is one that no copied picture has."""
-    await fill(database_url)
-    await copy_database(database_url, other_url, print)
+    await fill(empty_database_url)
+    await copy_database(empty_database_url, other_url, print)
     async with Database.connect(other_url) as database:
         store = JobStore(database)
         unfinished = await store.unfinished()
@@ -90,35 +90,35 @@ async def test_the_bot_goes_on_with_the_copy(database_url: str, other_url: str) 
         assert await store.get(done.id) == done
 
 
-async def test_an_empty_database_can_be_copied(database_url: str, other_url: str) -> None:
-    async with Database.connect(database_url):
+async def test_an_empty_database_can_be_copied(empty_database_url: str, other_url: str) -> None:
+    async with Database.connect(empty_database_url):
         pass
-    counts = await copy_database(database_url, other_url, print)
+    counts = await copy_database(empty_database_url, other_url, print)
     assert set(counts.values()) == {0}
     await fill(other_url)
 
 
-async def test_a_target_with_rows_is_refused_and_kept(database_url: str, other_url: str) -> None:
-    await fill(database_url)
+async def test_a_target_with_rows_is_refused_and_kept(empty_database_url: str, other_url: str) -> None:
+    await fill(empty_database_url)
     async with Database.connect(other_url) as database:
         await Reservations(database).reserve(REQUEST, Origin())
     before = await contents(other_url)
     with pytest.raises(OperatorError, match=r"is not empty.*rows in jobs"):
-        await copy_database(database_url, other_url, print)
+        await copy_database(empty_database_url, other_url, print)
     assert await contents(other_url) == before
 
 
-async def test_a_copy_onto_itself_is_refused(database_url: str) -> None:
-    await fill(database_url)
+async def test_a_copy_onto_itself_is_refused(empty_database_url: str) -> None:
+    await fill(empty_database_url)
     with pytest.raises(OperatorError, match="is not empty"):
-        await copy_database(database_url, database_url, print)
+        await copy_database(empty_database_url, empty_database_url, print)
 
 
-async def test_a_source_of_an_older_revision_is_refused(database_url: str, other_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_a_source_of_an_older_revision_is_refused(empty_database_url: str, other_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
         await database.downgrade("base")
     with pytest.raises(OperatorError, match=r"source .* at revision base.*trinart db upgrade"):
-        await copy_database(database_url, other_url, print)
+        await copy_database(empty_database_url, other_url, print)
 
 
 async def test_a_source_that_is_not_there_is_said_and_no_target_is_made(tmp_path: Path) -> None:
@@ -137,26 +137,26 @@ FULL = {
 
 
 async def test_a_copy_that_fails_in_the_middle_leaves_nothing_and_tells_no_values(
-    database_url: str, other_url: str
+    empty_database_url: str, other_url: str
 ) -> None:
-    await fill(database_url)
+    await fill(empty_database_url)
     async with Database.connect(other_url) as database, database.exclusive() as connection:
         await connection.execute(text(FULL[database.is_sqlite]))
     with pytest.raises(OperatorError, match=r"Nothing was copied to .*full") as caught:
-        await copy_database(database_url, other_url, print)
+        await copy_database(empty_database_url, other_url, print)
     assert "a.png" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert set(map(len, (await contents(other_url)).values())) == {0}
 
 
 async def test_a_copy_that_is_cancelled_leaves_nothing_and_locks_nothing(
-    database_url: str, other_url: str
+    empty_database_url: str, other_url: str
 ) -> None:
     def cancel(_progress: CopyProgress) -> None:
         copying.cancel()
 
-    await fill(database_url)
-    copying = asyncio.create_task(copy_database(database_url, other_url, cancel))
+    await fill(empty_database_url)
+    copying = asyncio.create_task(copy_database(empty_database_url, other_url, cancel))
     await asyncio.wait([copying])
     assert copying.cancelled()
     await fill(other_url)

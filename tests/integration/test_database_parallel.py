@@ -39,28 +39,28 @@ async def use_at_once(url: str, work: str) -> list[str]:
 
 
 @pytest.mark.parametrize("work", ["start", "migrate"])
-async def test_bots_that_start_at_once_migrate_once(database_url: str, work: str) -> None:
+async def test_bots_that_start_at_once_migrate_once(empty_database_url: str, work: str) -> None:
     """Also when all of them have seen that there are no tables before the first one makes them."""
-    assert await use_at_once(database_url, work) == []
-    async with Database.connect(database_url, upgrade=False) as database:
+    assert await use_at_once(empty_database_url, work) == []
+    async with Database.connect(empty_database_url, upgrade=False) as database:
         assert await database.revision() == head_revision()
         await database.check()
 
 
-async def test_without_the_lock_a_start_would_fail(database_url: str) -> None:
-    failures = await use_at_once(database_url, "migrate without lock")
+async def test_without_the_lock_a_start_would_fail(empty_database_url: str) -> None:
+    failures = await use_at_once(empty_database_url, "migrate without lock")
     assert failures
     assert all("OperatorError: The database" in failure for failure in failures)
 
 
-async def test_bots_that_read_and_then_write_wait_for_each_other(database_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_bots_that_read_and_then_write_wait_for_each_other(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
 
         async def begin(session: AsyncSession) -> None:
             session.add(GuildSettingsRow(guild_id=GUILD, updated_at=datetime.now(UTC)))
 
         await database.write(begin)
-        assert await use_at_once(database_url, "count") == []
+        assert await use_at_once(empty_database_url, "count") == []
         async with database.session() as session:
             row = await session.get_one(GuildSettingsRow, GUILD)
             assert row.default_preset == str(PROCESSES * TIMES)

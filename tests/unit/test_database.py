@@ -35,8 +35,8 @@ def orphan() -> ImageRow:
     return ImageRow(job_id="none", position=0, seed=1, width=1, height=1, sha256="0", file_name="x")
 
 
-async def test_migrations_go_up_and_down_and_match_the_models(database_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_migrations_go_up_and_down_and_match_the_models(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
         assert await database.revision() == head_revision()
         assert await tables(database) == {"alembic_version", *Base.metadata.tables}
         await database.check()  # raises if the models have drifted
@@ -47,11 +47,11 @@ async def test_migrations_go_up_and_down_and_match_the_models(database_url: str)
         await database.check()
 
 
-async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
-    async with Database.connect(database_url) as database, database.session() as session:
+async def test_a_database_of_a_newer_version_is_refused(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database, database.session() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(OperatorError, match=r"9999.*newer version"):
-        async with Database.connect(database_url):
+        async with Database.connect(empty_database_url):
             pass
 
 
@@ -77,9 +77,9 @@ def add_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) ->
 
 
 async def test_a_migration_that_fails_in_the_middle_changes_nothing(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Database.connect(database_url) as database:
+    async with Database.connect(empty_database_url) as database:
         before = await database.revision(), await tables(database)
         add_migration(
             tmp_path, monkeypatch,
@@ -91,10 +91,10 @@ async def test_a_migration_that_fails_in_the_middle_changes_nothing(
 
 
 async def test_a_table_can_be_made_anew_without_the_rows_that_refer_to_it(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite deletes those with the old table, unless foreign keys are off."""
-    async with Database.connect(database_url) as database:
+    async with Database.connect(empty_database_url) as database:
         store = JobStore(database)
         done = await store.succeed(
             await Reservations(database).reserve(REQUEST, Origin()), [IMAGE], seconds=1, card=CARD
@@ -112,9 +112,12 @@ async def test_a_table_can_be_made_anew_without_the_rows_that_refer_to_it(
 
 
 async def test_a_migration_that_waits_for_another_one_in_vain_says_so(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Database.connect(database_url) as database, Database.connect(database_url) as other:
+    async with (
+        Database.connect(empty_database_url) as database,
+        Database.connect(empty_database_url) as other,
+    ):
         async with other.exclusive():
             monkeypatch.setattr(sqlite, "MIGRATION_SECONDS", 1.0)
             with pytest.raises(OperatorError, match="lock") as caught:
@@ -186,16 +189,16 @@ async def test_what_postgresql_refuses_is_one_sentence(
     assert len(str(caught.value).splitlines()) == 1
 
 
-async def test_a_write_gives_what_its_work_gives(database_url: str) -> None:
+async def test_a_write_gives_what_its_work_gives(empty_database_url: str) -> None:
     async def work(session: AsyncSession) -> int:
         return int(await session.scalar(text("SELECT 41")) or 0) + 1
 
-    async with Database.connect(database_url) as database:
+    async with Database.connect(empty_database_url) as database:
         assert await database.write(work) == 42
 
 
-async def test_foreign_keys_and_states_are_enforced(database_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_foreign_keys_and_states_are_enforced(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
         nonsense = JobRow(
             id="x", state="napping", request=b"", created_at=datetime.now(UTC), locale="ja",
             attachment_size_limit=1,
@@ -206,9 +209,9 @@ async def test_foreign_keys_and_states_are_enforced(database_url: str) -> None:
                     session.add(row)
 
 
-async def test_a_job_comes_back_as_it_was(database_url: str) -> None:
+async def test_a_job_comes_back_as_it_was(empty_database_url: str) -> None:
     origin = Origin(interaction_id=2**62, interaction_token="secret", user_id=2**62, locale="ja")
-    async with Database.connect(database_url) as database:
+    async with Database.connect(empty_database_url) as database:
         store = JobStore(database)
         job = await Reservations(database).reserve(REQUEST, origin)
         assert "secret" not in repr(job)
@@ -223,8 +226,8 @@ async def test_a_job_comes_back_as_it_was(database_url: str) -> None:
         assert delivered.origin.interaction_token is None
 
 
-async def test_an_interaction_makes_one_job(database_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_an_interaction_makes_one_job(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
         store = JobStore(database)
         await Reservations(database).reserve(REQUEST, Origin(interaction_id=7))
         with pytest.raises(DuplicateInteraction):
@@ -234,8 +237,8 @@ async def test_an_interaction_makes_one_job(database_url: str) -> None:
         assert len(await store.unfinished()) == 3
 
 
-async def test_an_ended_job_stays_ended(database_url: str) -> None:
-    async with Database.connect(database_url) as database:
+async def test_an_ended_job_stays_ended(empty_database_url: str) -> None:
+    async with Database.connect(empty_database_url) as database:
         store = JobStore(database)
         for ended in ENDED:
             job = await Reservations(database).reserve(REQUEST, Origin())

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fixtures.databases import make_tables
+
 from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
 from .handles import Interaction
 from .loopback_discord import LoopbackDiscord
@@ -30,6 +32,7 @@ async def playing(
     server: LoopbackDiscord, data_dir: Path, env: dict[str, str] | None = None
 ) -> AsyncIterator[Scene]:
     """A bot with the plain worker, ready to draw; it ends in order, unless the test has ended it."""
+    await make_tables(data_dir / "trinart.db")
     async with running_bot(server, data_dir, env=env) as bot:
         await until_it_can_draw(server, bot)
         yield Scene(server, bot, data_dir)
