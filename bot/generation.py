@@ -159,8 +159,10 @@ class GenerationService:
             async with asyncio.timeout(1):
                 await self.screening.screen(request, asker)
                 await self._reservations.check(request, asker, interaction_id)
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except TimeoutError:
             # It must not cost the 3 s in which Discord wants an answer; `accept` decides.
+            log.warning("the limits were not looked up in a second")
+        except (SQLAlchemyError, OSError):
             log.exception("the limits could not be looked up")
 
     async def accept(self, request: GenerationRequest, origin: Origin) -> Job:
