@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from transformers.models.clip.configuration_clip import CLIPTextConfig
-from transformers.models.clip.modeling_clip import CLIPTextModel
 
 from engine.checkpoints.keys import VAE_PREFIX, Shape, text_names, unet_names, vae_names
 
@@ -43,6 +39,12 @@ class Component:
 
 def read_components(config_dir: Path) -> tuple[Component, Component, Component]:
     """UNet, VAE and text encoder of a model folder, from its configuration files alone."""
+    # Not at the top: they take seconds, and a name that is taken or a hub that is away is told before.
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers.models.clip.configuration_clip import CLIPTextConfig
+    from transformers.models.clip.modeling_clip import CLIPTextModel
+
     with torch.device("meta"):
         unet: Any = UNet2DConditionModel.from_config(_config(config_dir / "unet"))
         vae: Any = AutoencoderKL.from_config(_config(config_dir / "vae"))

@@ -59,10 +59,9 @@ def import_checkpoint(request: ImportRequest, bars: Bars) -> Path:
         CheckpointError: a file or the name cannot be used; one sentence.
     """
     check_target(request)
-    components = read_components(request.config_dir)
     model = open_checkpoint(request.model)
     vae = open_checkpoint(request.vae) if request.vae else None
-    account = account_for(components, model, vae)
+    account = account_for(read_components(request.config_dir), model, vae)
     size = sum(part.component.parameters for part in account.parts) * TORCH_DTYPES[request.dtype].itemsize
     check_space(request.models_dir, size)
     sources = _describe_sources(request, bars)
