@@ -37,7 +37,7 @@ async def run_demo(output_dir: Path) -> None:
     """
     console = Console(highlight=False)
     started = time.monotonic()
-    _prepare(output_dir)
+    prepare(output_dir)
     async with open_world(console, *MEMBERS) as world:
         console.print(f"The engine is ready after {time.monotonic() - started:.1f} s.")
         asked = time.monotonic()
@@ -56,7 +56,7 @@ async def run_demo(output_dir: Path) -> None:
     console.print(f"Done in {time.monotonic() - started:.1f} s. Try `make playground` next.")
 
 
-def _prepare(output_dir: Path) -> None:
+def prepare(output_dir: Path) -> None:
     """Make the folder, and remove what an earlier demo left there: one that has its contact sheet."""
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -18,27 +18,15 @@ from bot.settings import Settings
 from tests.fixtures.stored import REQUEST
 
 
-async def engine_finding(folder: Path, devices: str, monkeypatch: pytest.MonkeyPatch) -> doctor.Finding:
-    """The last check, for these devices."""
+async def test_each_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that draw, and those that cannot, with the reason."""
     # The check sets the level for its own process, which here is everybody's.
     monkeypatch.setenv("TRINART_LOG_LEVEL", "ERROR")
-    findings = await doctor.examine(Settings(model="demo", devices=devices, data_dir=folder))
-    return findings[-1]
-
-
-async def test_all_devices_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    finding = await engine_finding(tmp_path, "cpu*2", monkeypatch)
-    assert finding.ok
-    assert finding.text.endswith(" on cpu, cpu")
-
-
-async def test_a_device_that_cannot_be_used_is_a_finding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finding = await engine_finding(tmp_path, "cpu,cuda:99", monkeypatch)
+    settings = Settings(model="demo", devices="cpu*2,cuda:99", data_dir=tmp_path)
+    finding = (await doctor.examine(settings))[-1]
     assert not finding.ok
     loads, other = finding.text.split("; ")
-    assert loads.endswith(" on cpu")
+    assert loads.endswith(" on cpu, cpu")
     assert other.startswith("cuda:99 cannot be used (")
     assert "TRINART_DEVICES names cuda:99" in other
 
@@ -55,7 +43,10 @@ async def test_fix_mends_what_jobs_ledger_and_files_disagree_about(
             await session.execute(delete(JobRow))
 
         await database.write(lose)
-        (finding,) = [each for each in await doctor.examine(settings, fix=True) if each.check == "Accounts"]
+        findings = await doctor.examine(settings, fix=True)
+        assert findings[-1].ok
+        assert findings[-1].text.endswith(" on cpu")
+        (finding,) = [each for each in findings if each.check == "Accounts"]
         assert finding.ok
         assert finding.text == f"mended: reservations of jobs that do not exist: 1 ({job.id})"
         assert not await find_discrepancies(database, settings.pictures_dir, utc_now())
