@@ -27,6 +27,7 @@ from bot.safety.delivery import ReleaseDesk
 from bot.safety.kept_files import KeptFiles
 from bot.safety.policy import Policy
 from bot.safety.reports import Reports
+from bot.safety.rulings import PictureRulings
 from bot.safety.screen import PromptScreen
 from bot.safety.screening import Screening
 from bot.safety.use_terms import UseTerms
@@ -54,6 +55,7 @@ class Services:
     use_terms: UseTerms
     appeals: Appeals
     reports: Reports
+    rulings: PictureRulings
     shards: Shards
     signer: ContentSigner | None = None
     """Signs each picture before it leaves, where the host has a certificate."""
@@ -74,7 +76,8 @@ async def open_services(
     engine = _make_engine(settings, policy, worker_module, checker_module)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
-        reports = Reports(database, KeptFiles(settings.reported_dir))
+        kept_files = KeptFiles(settings.reported_dir)
+        reports = Reports(database, kept_files)
         upkeep = Upkeep(
             database,
             jobs,
@@ -88,13 +91,14 @@ async def open_services(
         decisions = _make_decisions(settings, policy)
         screening = Screening(database, prompts, decisions, cap=settings.safety_level)
         presets = PresetStore(database, book, screening)
+        desk = ReleaseDesk(database, jobs, pictures, policy, decisions, screening)
         service = GenerationService(
             engine=engine,
             jobs=jobs,
             reservations=Reservations(database, settings.host_rules),
             pictures=pictures,
             screening=screening,
-            desk=ReleaseDesk(database, jobs, pictures, policy, decisions, screening),
+            desk=desk,
             presets=book,
             server_presets=presets,
             shards=shards,
@@ -121,6 +125,7 @@ async def open_services(
                     use_terms=UseTerms(database, required=settings.terms == "required"),
                     appeals=Appeals(database),
                     reports=reports,
+                    rulings=PictureRulings(database, kept_files, desk),
                     shards=shards,
                     signer=signer,
                 )

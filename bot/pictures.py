@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from engine.protocol import Image
 
 WEBP_QUALITIES = (95, 90, 80, 65, 50)
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
+_UPLOAD_NAME = re.compile(r"(?:SPOILER_)?trinart-(?P<seed>[0-9]{1,20})\.(?:png|webp)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,12 @@ def read_parameters(data: bytes) -> str:
             return str(text)
         comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
     return bytes(comment).removeprefix(b"UNICODE\0").decode("utf-16-be", errors="replace")
+
+
+def seed_of(file_name: str) -> int | None:
+    """Which picture of its job a file in Discord is, by its name; None if it is no upload's."""
+    named = _UPLOAD_NAME.fullmatch(file_name)
+    return int(named["seed"]) if named is not None else None
 
 
 def _png_upload(image: ReleasedImage) -> Upload:

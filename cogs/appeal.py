@@ -9,8 +9,9 @@ import discord
 
 from bot.client import TrinArtBot
 from bot.i18n import N_, Translate, translator
-from bot.safety.appeals import ALLOWED_FOR, Appeal, AppealState, Kind, Ruling
+from bot.safety.appeals import Appeal, AppealState, Ruling
 from bot.safety.errors import AppealNotSent, NobodyTakesAppeals
+from bot.safety.noted import ALLOWED_FOR, Kind
 from cogs.answers import told, told_beside
 from cogs.queue import language_of_server, moderator_of, post, reasons_text, tell
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain

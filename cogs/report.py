@@ -17,9 +17,12 @@ from bot.i18n import N_, Translate, translator
 from bot.jobs import Job
 from bot.safety.errors import PictureNotEdited
 from bot.safety.kept_files import ShownFile
-from bot.safety.reports import PictureMessage, PictureRuling, Removed, Reported, Shown
+from bot.safety.release import ReleasedFile
+from bot.safety.reports import PictureMessage, Reported, Shown
+from bot.safety.rulings import PictureRuling, Removed
 from cogs.answers import told_beside, whisper
 from cogs.appeal import appeal_view
+from cogs.places import look_at
 from cogs.queue import is_age_restricted, language_of_server, moderator_of, post, tell
 from cogs.render import COLOUR, plain
 
@@ -104,27 +107,23 @@ class PictureRulingButton(
                 await interaction.edit_original_response(embed=embed, attachments=[], view=None)
 
     async def _restore(self, interaction: discord.Interaction[Any], bot: TrinArtBot) -> str:
-        reports = bot.services.reports
-        channel_id = await reports.channel_of(self._message_id)
-        restored = await reports.restore(
-            moderator_of(interaction),
-            self._message_id,
-            is_age_restricted=is_age_restricted(bot, channel_id) is True,
-        )
-        shown = restored.shown
+        rulings = bot.services.rulings
+        channel_id = await rulings.channel_of(self._message_id)
+        place = await look_at(bot, interaction.guild_id, channel_id)
+        restored = await rulings.restore(moderator_of(interaction), self._message_id, place)
         await self._edit(
             interaction,
             restored.message,
-            content=shown.content,
-            embeds=[discord.Embed.from_dict(embed) for embed in shown.embeds],
-            attachments=_files(shown.files),
+            content=restored.content,
+            embeds=[discord.Embed.from_dict(embed) for embed in restored.embeds],
+            attachments=_files(restored.files),
         )
-        await reports.forget_files(self._message_id)
+        await bot.services.reports.forget_files(self._message_id)
         t = await language_of_server(bot, restored.message.guild_id)
         return t("{link}: shown again, by {moderator}", **self._facts(interaction, restored.message))
 
     async def _remove(self, interaction: discord.Interaction[Any], bot: TrinArtBot) -> str:
-        removed = await bot.services.reports.remove(moderator_of(interaction), self._message_id)
+        removed = await bot.services.rulings.remove(moderator_of(interaction), self._message_id)
         t = await language_of_server(bot, removed.message.guild_id)
         await self._edit(interaction, removed.message, content=t(REMOVED), embeds=[], attachments=[])
         await _tell_author(bot, removed)
@@ -219,13 +218,15 @@ async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, 
     if channel_id is None:
         return None
     embed = discord.Embed(title=t("Reported picture"), description=link_to(message), colour=COLOUR)
-    # A picture of an age-restricted channel is shown in another one of these only.
-    may_show = not shown.is_age_restricted or is_age_restricted(bot, channel_id)
-    if not may_show:
-        text = t("The picture is shown here only if this channel is age-restricted, as that one is.")
+    place = await look_at(bot, message.guild_id, channel_id)
+    released = await bot.services.rulings.look(message, shown, place)
+    if released is None:
+        text = t(
+            "The picture may not be shown here: less is allowed in this channel than in that one. "
+            "`/admin safety show` says what counts."
+        )
         embed.add_field(name=t("Note"), value=text, inline=False)
-    files = _files(shown.files, spoiler=True) if may_show else []
-    return await post(bot, channel_id, embed, _rulings(message, t), files)
+    return await post(bot, channel_id, embed, _rulings(message, t), _files(released or (), spoiler=True))
 
 
 def _rulings(message: PictureMessage, t: Translate) -> discord.ui.View:
@@ -235,12 +236,12 @@ def _rulings(message: PictureMessage, t: Translate) -> discord.ui.View:
     return view
 
 
-def _files(files: Sequence[ShownFile], *, spoiler: bool = False) -> list[discord.File]:
+def _files(files: Sequence[ReleasedFile], *, spoiler: bool = False) -> list[discord.File]:
     return [
         discord.File(
             io.BytesIO(file.data),
             file.name,
-            spoiler=True if spoiler else discord.utils.MISSING,
+            spoiler=spoiler or file.is_spoiler,
             description=file.description or None,
         )
         for file in files

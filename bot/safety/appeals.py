@@ -6,13 +6,11 @@ and the moderators' buttons decide it. Whatever could be shown to anybody else i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, cast
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,40 +33,18 @@ from bot.safety.errors import (
     OwnAppeal,
     TooManyAppeals,
 )
-from bot.safety.strike_book import give_strike, take_strike
-from bot.safety.strikes import strike_rules
+from bot.safety.noted import NOT_FOR_SERVERS, Kind, Noted, note_decision
+from bot.safety.strike_book import take_strike
 
-Kind = Literal["prompt", "picture", "report"]
 AppealState = Literal["possible", "open", "upheld", "overturned", "blocked"]
 Ruling = Literal["uphold", "overturn", "block"]
 
 OUTCOMES: dict[Ruling, AppealState] = {"uphold": "upheld", "overturn": "overturned", "block": "blocked"}
-NOT_FOR_SERVERS = frozenset({"sexual_minor", "real_person_sexual", "host_list", "too_long"})
-"""Reasons of decisions that no server can overturn: the host's rules, and what nobody has read."""
-
-ALLOWED_FOR = timedelta(days=7)
-"""How long an overturned refusal lets the same words through."""
 BLOCK_REASON = N_("what you asked for, as the moderators decided about your appeal")
 """What the member reads, in the member's language."""
 MOST_APPEALS = 5
 APPEALS_WINDOW = timedelta(hours=24)
 MOST_SHOWN = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noted:
-    """A decision against a member, as it is made."""
-
-    decision_id: str
-    kind: Kind
-    guild_id: int
-    """0 in direct messages."""
-    channel_id: int
-    user_id: int
-    reasons: tuple[str, ...]
-    prompt: str = ""
-    prompt_hash: str = ""
-    locale: str = "en-US"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +62,6 @@ class Appeal:
     def is_final(self) -> bool:
         """Whether a server's moderators can do no more than uphold it."""
         return bool(NOT_FOR_SERVERS & {*self.decision.reasons})
-
-
-def hash_of_texts(*texts: str) -> str:
-    """What an overturned refusal allows: exactly these texts, in this order."""
-    return hashlib.sha256(msgspec.msgpack.encode(texts)).hexdigest()
 
 
 class Appeals:
@@ -222,69 +193,6 @@ class Appeals:
                     .limit(MOST_SHOWN)
                 )
                 return [await _appeal(session, row) for row in rows]
-
-
-async def is_overturned(
-    session: AsyncSession,
-    *,
-    user_id: int,
-    guild_id: int,
-    prompt_hash: str,
-    reasons: Sequence[str],
-    now: datetime,
-) -> bool:
-    """Whether moderators of this server overturned the refusal of these very texts for this member.
-
-    `reasons` are those of the verdict that would refuse them now: they have to be among those that were
-    overturned, as other places and newer rules have others.
-    """
-    if NOT_FOR_SERVERS & {*reasons}:
-        return False
-    overturned = await session.scalars(
-        select(AppealRow.reasons).where(
-            AppealRow.user_id == user_id,
-            AppealRow.guild_id == guild_id,
-            AppealRow.kind == "prompt",
-            AppealRow.state == "overturned",
-            AppealRow.prompt_hash == prompt_hash,
-            AppealRow.decided_at > now - ALLOWED_FOR,
-        )
-    )
-    return any({*reasons} <= {*known} for known in overturned)
-
-
-async def note_decision(session: AsyncSession, decision: Noted, now: datetime) -> None:
-    """Write a decision and its strike, within the transaction of what was decided; once for each decision."""
-    if await session.get(AppealRow, decision.decision_id) is not None:
-        return
-    session.add(
-        AppealRow(
-            decision_id=decision.decision_id,
-            state="possible",
-            kind=decision.kind,
-            guild_id=decision.guild_id,
-            channel_id=decision.channel_id,
-            user_id=decision.user_id,
-            reasons=[*decision.reasons],
-            prompt=decision.prompt,
-            prompt_hash=decision.prompt_hash,
-            locale=decision.locale,
-            created_at=now,
-            actor_id=0,
-        )
-    )
-    if decision.kind == "picture":
-        return  # what the model drew is not what the member asked for
-    reason = strike_rules().heaviest(decision.reasons)
-    if reason is not None:
-        await give_strike(
-            session,
-            decision_id=decision.decision_id,
-            guild_id=decision.guild_id,
-            user_id=decision.user_id,
-            reason=reason,
-            now=now,
-        )
 
 
 async def _carry_out(session: AsyncSession, row: AppealRow, ruling: Ruling, now: datetime) -> None:

@@ -20,16 +20,17 @@ from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
 from bot.job_store import JobStore
 from bot.jobs import Job, StoredImage, utc_now
-from bot.pictures import PictureStore
+from bot.pictures import PictureStore, seed_of
 from bot.quotas import cost_of_steps
 from bot.reply import Undeliverable
-from bot.safety.appeals import Noted, note_decision
 from bot.safety.decisions import DecisionLog
-from bot.safety.levels import lowest
+from bot.safety.kept_files import ShownFile
+from bot.safety.levels import Level, lowest
+from bot.safety.noted import Noted, note_decision
 from bot.safety.places import Place, effective_level
 from bot.safety.policy import Judgement, Policy
 from bot.safety.refusals import PicturesUnchecked, PicturesWithheld
-from bot.safety.release import Release, ReleasedImage, judge_image
+from bot.safety.release import Release, ReleasedFile, ReleasedImage, judge_file, judge_image
 from bot.safety.screening import Screening
 from bot.safety.servers import load_safety
 from engine.protocol import Image, ModelCard, Preview
@@ -50,6 +51,20 @@ class Drawn:
     """By their place among the job's pictures."""
     card: ModelCard
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measure:
+    """What the pictures of a job are held to in a place as it is now."""
+
+    level: Level
+    is_strict: bool
+    is_prompt_refused: bool = False
+
+    @property
+    def refusal(self) -> Judgement:
+        """The decision on each picture of a prompt that is refused there."""
+        return Judgement(decision="withhold", level=self.level, reasons=("prompt",))
 
 
 class ReleaseDesk:
@@ -117,26 +132,33 @@ class ReleaseDesk:
         self, drawn: Drawn, place: Place
     ) -> tuple[dict[int, Judgement], tuple[ReleasedImage, ...]]:
         """Decide on all pictures of a job for a place as it is now."""
-        job = drawn.job
+        measure = await self._measure(drawn.job, place)
+        if measure.is_prompt_refused:
+            return dict.fromkeys(drawn.images, measure.refusal), ()
+        judgements: dict[int, Judgement] = {}
+        released: list[ReleasedImage] = []
+        for number, image in drawn.images.items():
+            judgements[number], shown = judge_image(
+                self._policy, image, measure.level, is_strict=measure.is_strict
+            )
+            if shown is not None:
+                released.append(shown)
+        return judgements, tuple(released)
+
+    async def _measure(self, job: Job, place: Place) -> _Measure:
         async with self._database.session() as session:
             server = await load_safety(session, place.guild_id)
         # What was not to be shown when it was asked for is not shown because a channel has changed since.
         level = lowest(job.level, effective_level(self._screening.cap, server, place))
-        is_strict = job.is_strict
-        if level != job.level or UNSCREENED in job.prompt_reasons:
-            # The prompt stands beside the pictures, and was read for another level, or by nobody.
-            verdict = self._screening.read(job.request, level, server)
-            if verdict.decision == "refuse":
-                refused = Judgement(decision="withhold", level=level, reasons=("prompt",))
-                return dict.fromkeys(drawn.images, refused), ()
-            is_strict = is_strict or verdict.decision == "strict"
-        judgements: dict[int, Judgement] = {}
-        released: list[ReleasedImage] = []
-        for number, image in drawn.images.items():
-            judgements[number], shown = judge_image(self._policy, image, level, is_strict=is_strict)
-            if shown is not None:
-                released.append(shown)
-        return judgements, tuple(released)
+        if level == job.level and UNSCREENED not in job.prompt_reasons:
+            return _Measure(level=level, is_strict=job.is_strict)
+        # The prompt stands beside the pictures, and was read for another level, or by nobody.
+        verdict = self._screening.read(job.request, level, server)
+        return _Measure(
+            level=level,
+            is_strict=job.is_strict or verdict.decision == "strict",
+            is_prompt_refused=verdict.decision == "refuse",
+        )
 
     async def record(self, drawn: Drawn, judgements: Mapping[int, Judgement], place: Place) -> Drawn:
         """Write decisions down, and let go of what is withheld; what is left."""
@@ -146,6 +168,39 @@ class ReleaseDesk:
         await self._pictures.delete([job.images[number] for number in withheld])
         images = {number: image for number, image in drawn.images.items() if number not in withheld}
         return replace(drawn, job=job, images=images)
+
+    async def look_again(
+        self, job_id: str, files: Sequence[ShownFile], place: Place
+    ) -> tuple[ReleasedFile, ...] | None:
+        """Decide once more on pictures that were shown, for a place as it is now; None unless all may be.
+
+        It is written down before anything is sent, like every decision, and nothing is withheld for good by
+        it: whoever loosens the level can ask again.
+
+        Raises:
+            SQLAlchemyError | OSError: it could not be recorded, so nothing may be sent now.
+        """
+        job = await self._jobs.get(job_id)
+        if job is None:
+            return None  # nobody knows any more what the image check found
+        numbers: dict[int | None, int] = {
+            image.seed: number for number, image in enumerate(job.images) if not image.is_withheld
+        }
+        measure = await self._measure(job, place)
+        judgements: dict[int, Judgement] = {}
+        released: list[ReleasedFile] = []
+        for file in files:
+            number = numbers.get(seed_of(file.name))
+            if number is None:
+                return None
+            judgement, shown = judge_file(
+                self._policy, file, job.images[number].verdict, measure.level, is_strict=measure.is_strict
+            )
+            judgements[number] = measure.refusal if measure.is_prompt_refused else judgement
+            if shown is not None and not measure.is_prompt_refused:
+                released.append(shown)
+        await self._jobs.record_decisions(job, self.rows(job, job.images, judgements, place), ())
+        return tuple(released) if len(released) == len(files) else None
 
     async def refuse(self, job: Job) -> NoReturn:
         """End a job of which nothing may be shown: nothing is paid.

@@ -67,6 +67,14 @@ class NotAgeRestricted(MemberError):
     message = N_("The channel of the picture is no longer age-restricted. The picture stays hidden.")
 
 
+class NotShownThereNow(MemberError):
+    message = N_(
+        "What may be shown in {channel} has become less since then, so this picture cannot be shown there "
+        "again. It stays hidden. `/admin safety show` in that channel says what counts; “Remove for good” "
+        "deletes the picture."
+    )
+
+
 class PictureNotEdited(MemberError):
     message = N_("Discord did not take the change of the message. Please press the button again later.")
 

@@ -1,7 +1,8 @@
-"""Pictures that may leave the bot. Whatever is uploaded or written for somebody is a `ReleasedImage`.
+"""Pictures that may leave the bot. Whatever is uploaded or written for somebody is a `ReleasedImage`, or a
+`ReleasedFile` if Discord had it before: a picture that was reported.
 
-There is one way to make one: `judge_image`, which asks the policy about the picture's verdict. The rest of
-the bot, from `bot/reply.py` on, takes nothing else, so a picture that nobody judged has no way out.
+There is one way to make each: `judge_image` and `judge_file`, which ask the policy about the picture's
+verdict. The rest of the bot takes nothing else, so a picture that nobody judged has no way out.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 
 from bot.jobs import Job
+from bot.safety.kept_files import ShownFile
 from bot.safety.levels import Level
 from bot.safety.policy import Judgement, Policy
-from engine.protocol import Image, ModelCard
+from engine.protocol import Image, ModelCard, Verdict
 
 _KEY = object()
-"""What only `judge_image` can pass on."""
+"""What only this module can pass on."""
+
+SPOILER = "SPOILER_"
+"""How the names of files begin that Discord shows behind a spoiler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,21 @@ class ReleasedImage:
     def __post_init__(self, key: object) -> None:
         if key is not _KEY:
             raise TypeError("a picture is released by judge_image alone")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedFile:
+    """A file that was shown before, and that may be shown in one place, now."""
+
+    name: str
+    description: str
+    data: bytes = field(repr=False)
+    is_spoiler: bool
+    key: InitVar[object] = None
+
+    def __post_init__(self, key: object) -> None:
+        if key is not _KEY:
+            raise TypeError("a file is released by judge_file alone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +79,23 @@ def judge_image(
         width=image.width,
         height=image.height,
         is_spoiler=judgement.decision == "spoiler",
+        key=_KEY,
+    )
+    return judgement, released
+
+
+def judge_file(
+    policy: Policy, file: ShownFile, verdict: Verdict | None, level: Level, *, is_strict: bool
+) -> tuple[Judgement, ReleasedFile | None]:
+    """Decide once more on what was shown, by what the image check found then; None if it is withheld."""
+    judgement = policy.judge(verdict, level, is_strict=is_strict)
+    if judgement.decision == "withhold":
+        return judgement, None
+    released = ReleasedFile(
+        name=file.name.removeprefix(SPOILER),
+        description=file.description,
+        data=file.data,
+        is_spoiler=judgement.decision == "spoiler" or file.name.startswith(SPOILER),
         key=_KEY,
     )
     return judgement, released

@@ -5,37 +5,26 @@ The message is edited by the cog. What was in it is kept here meanwhile, a day a
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.audit import Admin, Change, Desk
+from bot.audit import Desk
 from bot.database.failures import told_to_members
 from bot.database.models import GuildSettingsRow, JobRow
 from bot.database.people import ReportedPictureRow, ReportRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.ledger import lock_ledger
-from bot.safety.appeals import Noted, note_decision
 from bot.safety.errors import (
-    AlreadyDecided,
-    DecisionForgotten,
-    NotAgeRestricted,
-    NotAModerator,
     NothingToReport,
-    PictureGone,
     TooManyReports,
 )
 from bot.safety.kept_files import KeptFiles, ShownFile
-from engine.protocol import GenerationRequest
-
-PictureRuling = Literal["restore", "remove"]
 
 REPORTS_TO_HIDE = 3
 """Where a server's admins chose no other number."""
@@ -75,24 +64,6 @@ class Shown:
     files: tuple[ShownFile, ...]
     is_age_restricted: bool
     """The channel, as it was then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """A picture that may be shown again."""
-
-    change: Change
-    message: PictureMessage
-    shown: Shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Removed:
-    """A picture that stays away, and the decision against who asked for it, if that is known."""
-
-    change: Change
-    message: PictureMessage
-    decision: Noted | None
 
 
 class Reports:
@@ -163,81 +134,6 @@ class Reports:
         with told_to_members():
             await self._database.write(write)
 
-    async def channel_of(self, message_id: int) -> int:
-        """Where a reported picture is.
-
-        Raises:
-            DecisionForgotten: it is no longer known.
-            RecordsUnavailable: the database failed.
-        """
-        with told_to_members():
-            async with self._database.session() as session:
-                picture = await session.get(ReportedPictureRow, message_id)
-        if picture is None:
-            raise DecisionForgotten
-        return picture.channel_id
-
-    async def restore(self, admin: Admin, message_id: int, *, is_age_restricted: bool) -> Restored:
-        """A moderator finds nothing wrong. The files stay until `forget_files`: Discord may not take them.
-
-        `is_age_restricted` is what the picture's channel is now.
-
-        Raises:
-            NotAModerator | DecisionForgotten | AlreadyDecided | PictureGone | NotAgeRestricted: nothing was
-                changed.
-        """
-        self._check(admin)
-        found: list[ReportedPictureRow] = []
-
-        async def look(session: AsyncSession) -> None:
-            found.append(await _hidden(session, admin, message_id, "restored"))
-
-        await self._desk.read(admin, look)
-        files = await self._files.load(found[0].files)
-        if not files:
-            raise PictureGone
-        if found[0].age_restricted and not is_age_restricted:
-            raise NotAgeRestricted
-
-        async def work(session: AsyncSession, now: datetime) -> Change:
-            picture = await _hidden(session, admin, message_id, "restored")
-            before = picture.state
-            picture.state, picture.decided_at, picture.actor_id = "restored", now, admin.actor_id
-            return _change("report.restore", picture, before)
-
-        change = await self._desk.change(admin, work)
-        row = found[0]
-        shown = Shown(
-            content=row.content,
-            embeds=tuple(row.embeds),
-            files=tuple(files),
-            is_age_restricted=row.age_restricted,
-        )
-        return Restored(change=change, message=_message(row), shown=shown)
-
-    async def remove(self, admin: Admin, message_id: int) -> Removed:
-        """A moderator agrees: the picture is deleted, and it counts against who asked for it.
-
-        Raises:
-            NotAModerator | DecisionForgotten | AlreadyDecided: nothing was changed.
-        """
-        self._check(admin)
-        found: list[tuple[PictureMessage, Noted | None, list[Any]]] = []
-
-        async def work(session: AsyncSession, now: datetime) -> Change:
-            picture = await _hidden(session, admin, message_id, "removed")
-            before, notes = picture.state, picture.files
-            decision = await _decide_against(session, picture, now) if before == "hidden" else None
-            picture.state, picture.decided_at, picture.actor_id = "removed", now, admin.actor_id
-            picture.files, picture.embeds, picture.content = [], [], ""
-            found.append((_message(picture), decision, notes))
-            return _change("report.remove", picture, before)
-
-        change = await self._desk.change(admin, work)
-        message, decision, notes = found[0]
-        await self._files.delete(notes)
-        return Removed(change=change, message=message, decision=decision)
-
     async def forget_files(self, message_id: int) -> None:
         """Delete what was kept of a message: it is shown again."""
         await self._forget(ReportedPictureRow.message_id == message_id)
@@ -258,10 +154,6 @@ class Reports:
 
         await self._database.write(write)
         await self._files.delete(notes)
-
-    def _check(self, admin: Admin) -> None:
-        if not admin.may_manage:
-            raise NotAModerator
 
 
 async def _begin(session: AsyncSession, message: PictureMessage, now: datetime) -> ReportedPictureRow:
@@ -304,48 +196,3 @@ async def _reports_needed(session: AsyncSession, guild_id: int) -> int:
     settings = await session.get(GuildSettingsRow, guild_id)
     chosen = settings.reports_to_hide if settings is not None else None
     return chosen or REPORTS_TO_HIDE
-
-
-async def _hidden(session: AsyncSession, admin: Admin, message_id: int, again: str) -> ReportedPictureRow:
-    """The row, if it waits for a decision or has the very one: Discord may not have taken that one."""
-    picture = await session.get(ReportedPictureRow, message_id)
-    if picture is None or picture.guild_id != admin.guild_id:
-        raise DecisionForgotten
-    if picture.state not in ("hidden", again):
-        raise AlreadyDecided
-    return picture
-
-
-async def _decide_against(session: AsyncSession, picture: ReportedPictureRow, now: datetime) -> Noted | None:
-    """What counts against who asked for the picture, and can be appealed."""
-    if not picture.author_id:
-        return None
-    job = await session.get(JobRow, picture.job_id)
-    decision = Noted(
-        decision_id=uuid.uuid4().hex,
-        kind="report",
-        guild_id=picture.guild_id,
-        channel_id=picture.channel_id,
-        user_id=picture.author_id,
-        reasons=("report",),
-        prompt=msgspec.msgpack.decode(job.request, type=GenerationRequest).prompt if job is not None else "",
-        locale=job.locale if job is not None else "en-US",
-    )
-    await note_decision(session, decision, now)
-    return decision
-
-
-def _change(action: str, picture: ReportedPictureRow, before: str) -> Change:
-    message = {"message": str(picture.message_id)}
-    return Change(
-        action=action,
-        target=f"member:{picture.author_id}" if picture.author_id else "",
-        before=message | {"picture": before},
-        after=message | {"picture": picture.state},
-    )
-
-
-def _message(row: ReportedPictureRow) -> PictureMessage:
-    return PictureMessage(
-        message_id=row.message_id, guild_id=row.guild_id, channel_id=row.channel_id, job_id=row.job_id
-    )

@@ -18,9 +18,9 @@ from bot.database.models import GuildSettingsRow, RefusalRow
 from bot.database.session import Database
 from bot.jobs import utc_now
 from bot.quotas import Asker
-from bot.safety.appeals import Noted, hash_of_texts, is_overturned, note_decision
 from bot.safety.decisions import DecisionLog
 from bot.safety.levels import Level, lowest
+from bot.safety.noted import Noted, hash_of_texts, is_overturned, note_decision
 from bot.safety.places import HOST_PLACE, Place, ServerSafety, effective_level, unknown_place
 from bot.safety.refusals import REFUSED, PromptRefused
 from bot.safety.rules import ServerLists

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 import simcord
 from simcord.actors import MemberActor
+from sqlalchemy import delete, select
 
-from bot.safety.appeals import Noted
+from bot.database.models import AuditRow, BlockRow, GuildSettingsRow
+from bot.database.people import AppealRow, ReportedPictureRow, StrikeRow
+from bot.database.safety import ServerSafetyRow
+from bot.safety.noted import Noted
 from tests.integration.simcord_admins import told
-from tests.integration.simcord_world import World, interactions_with
+from tests.integration.simcord_world import World, buttons, interactions_with, open_world, pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +95,97 @@ async def open_court(world: World) -> Court:
     )
     await world.env.settle()
     return Court(world=world, boss=boss, judge=judge, clerk=clerk, queue=queue)
+
+
+async def refused(world: World, member: MemberActor, locale: str = "en-US") -> simcord.ResponseMessage:
+    """The private refusal of a command."""
+    with interactions_with(locale=locale):
+        result = await member.slash(world.channel, "trinart", prompt="1girl")
+    message = await world.answer_to(result)
+    assert message.ephemeral
+    assert message.attachments == []
+    return message
+
+
+async def appealed(court: Court, member: MemberActor, *reasons: str, **changes: str) -> str:
+    """A decision whose appeal waits in the moderators' channel; its id."""
+    decision_id = await court.note(member, *(reasons or ("sexual",)), **changes)
+    message = await court.decisions_of(member)
+    result = await member.click(message, custom_id=f"trinart:appeal:{decision_id}")
+    assert result.response is not None
+    assert result.response.content.startswith("The moderators of the server have your appeal.")
+    assert str(court.posted().embeds[0].footer.text) == decision_id
+    return decision_id
+
+
+async def row_of(world: World, decision_id: str) -> AppealRow:
+    async with world.database.session() as session:
+        return await session.get_one(AppealRow, decision_id)
+
+
+async def refused_prompt(world: World, member: MemberActor, prompt: str) -> simcord.ResponseMessage:
+    """What the prompt check says, with its Appeal button, once it is recorded."""
+    result = await member.slash(world.channel, "trinart", prompt=prompt)
+    await world.service.screening.settled()
+    assert result.response is not None
+    assert result.response.ephemeral
+    assert buttons(result.response) == ["Appeal"]
+    return result.response
+
+
+async def audit_ids(world: World) -> list[int]:
+    async with world.database.session() as session:
+        return list(await session.scalars(select(AuditRow.id)))
+
+
+async def report(
+    member: MemberActor, message: simcord.ResponseMessage, *, locale: str = "en-US", label: str = "Report"
+) -> str:
+    """A member presses the button; what the member alone is told."""
+    with interactions_with(locale=locale):
+        result = await member.click(message, label=label)
+    [answer] = result.followups
+    assert answer.ephemeral
+    return answer.content
+
+
+async def hidden(court: Court, prompt: str = "1girl") -> tuple[simcord.ResponseMessage, list[bytes]]:
+    """A picture of Mika's that a moderator reported, and what it was."""
+    message = await court.world.draw(prompt=prompt, seed="7", images=2)
+    before = await pictures(message)
+    await report(court.judge, message)
+    assert message.attachments == []
+    return message, before
+
+
+# --- fixtures, for those who import them ---
+
+
+@pytest.fixture(scope="module", name="world")
+async def court_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One bot and one engine for all tests of a file."""
+    async with open_world(tmp_path_factory.mktemp("people")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module", name="whole_court")
+async def court_of_file(world: World) -> Court:
+    """Its moderators, for all tests of a file."""
+    return await open_court(world)
+
+
+@pytest.fixture(name="court")
+async def court_of_test(world: World, whole_court: Court) -> AsyncIterator[Court]:
+    """A court with its channel, where nothing was decided and nothing is reported yet."""
+    await whole_court.open_queue()
+    yield whole_court
+    async with world.database.session() as session:
+        for table in (AppealRow, StrikeRow, BlockRow, ReportedPictureRow, GuildSettingsRow, ServerSafetyRow):
+            await session.execute(delete(table))
+    for file in kept(world):
+        file.unlink()
+
+
+def kept(world: World) -> list[Path]:
+    """The files that wait for a moderator."""
+    return sorted(world.settings.reported_dir.glob("*"))

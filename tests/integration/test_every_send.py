@@ -13,7 +13,8 @@ import discord
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-import bot.safety.release
+from bot.safety.release import ReleasedFile, ReleasedImage
+from tests.integration.simcord_moderators import hidden, open_court
 from tests.integration.simcord_world import World, buttons, open_world, until
 
 SENDS: list[tuple[type[Any], str]] = [
@@ -73,16 +74,20 @@ def watch() -> Iterator[Watch]:
 
         return send
 
-    judge = bot.safety.release.ReleasedImage.__post_init__
+    def noting(kind: type[Any], data: str) -> Callable[[Any, object], None]:
+        real = kind.__post_init__
 
-    def noted(self: bot.safety.release.ReleasedImage, key: object) -> None:
-        judge(self, key)
-        watch.released.add(self.png)
+        def noted(self: Any, key: object) -> None:
+            real(self, key)
+            watch.released.add(getattr(self, data))
+
+        return noted
 
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in SENDS:
             patch.setattr(owner, name, watched(f"{owner.__name__}.{name}", getattr(owner, name)))
-        patch.setattr(bot.safety.release.ReleasedImage, "__post_init__", noted)
+        for kind, data in ((ReleasedImage, "png"), (ReleasedFile, "data")):
+            patch.setattr(kind, "__post_init__", noting(kind, data))
         patch.setattr("cogs.reply.PROGRESS_SECONDS", 0.0)
         yield watch
 
@@ -139,6 +144,15 @@ async def fetched_from_jobs(world: World) -> None:
     assert shown.response.attachments
 
 
+async def reported_and_shown_again(world: World) -> None:
+    """Once to the moderators, and once where it was."""
+    court = await open_court(world)
+    await court.open_queue()
+    await hidden(court)
+    assert len(court.posted().attachments) == 2
+    await court.judge.click(court.posted(), label="Show again")
+
+
 @pytest.mark.parametrize(
     ("way", "least"),
     [
@@ -148,6 +162,7 @@ async def fetched_from_jobs(world: World) -> None:
         (as_a_new_message, 1),
         (by_direct_message, 1),
         (fetched_from_jobs, 1),
+        (reported_and_shown_again, 6),
     ],
 )
 async def test_every_picture_that_is_sent_was_released(

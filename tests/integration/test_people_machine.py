@@ -33,7 +33,7 @@ from bot.database.models import AuditRow, BlockRow
 from bot.database.people import AppealRow, ReportedPictureRow
 from bot.database.session import Database
 from bot.errors import MemberError
-from bot.safety.appeals import ALLOWED_FOR, MOST_APPEALS, Appeals, Noted, Ruling, hash_of_texts, is_overturned
+from bot.safety.appeals import MOST_APPEALS, Appeals, Ruling
 from bot.safety.errors import (
     AlreadyAppealed,
     AlreadyDecided,
@@ -43,16 +43,21 @@ from bot.safety.errors import (
     NotAgeRestricted,
     NotAModerator,
     NothingToReport,
+    NotShownThereNow,
     NotYourDecision,
     PictureGone,
     TooManyAppeals,
 )
 from bot.safety.kept_files import KeptFiles, ShownFile
 from bot.safety.moderation import ModerationChanges
-from bot.safety.reports import KEPT_FOR, REPORTS_TO_HIDE, PictureMessage, PictureRuling, Reports, Shown
+from bot.safety.noted import ALLOWED_FOR, Noted, hash_of_texts, is_overturned
+from bot.safety.places import Place
+from bot.safety.reports import KEPT_FOR, REPORTS_TO_HIDE, PictureMessage, Reports, Shown
+from bot.safety.rulings import PictureRuling, PictureRulings
 from bot.safety.strike_book import EVERYWHERE, StrikeBook, strikes_of
 from tests.fixtures.postgres import PostgresServer
-from tests.integration.people_store import MIDNIGHT, administration_of, job_of
+from tests.fixtures.safety import release_desk
+from tests.integration.people_store import MIDNIGHT, administration_of, job_of, strict_channel
 from tests.integration.test_ledger_machine import new_sqlite
 
 HERE, THERE = 7, 8
@@ -64,9 +69,15 @@ WEIGHTS = {"sexual_minor": 2, "report": 1}
 SHOWN = Shown(
     content="",
     embeds=(),
-    files=(ShownFile(name="a.png", description="a", data=b"picture"),),
+    files=(ShownFile(name="trinart-1.png", description="a", data=b"picture"),),
     is_age_restricted=True,
 )
+PLACES = {
+    "as before": Place(guild_id=HERE, channel_id=1, is_age_restricted=True),
+    "for everybody": Place(guild_id=HERE, channel_id=1),
+    "strict": Place(guild_id=HERE, channel_id=2, is_age_restricted=True),
+}
+"""What the channel of a picture may have become."""
 
 
 @dataclass(kw_only=True)
@@ -121,12 +132,14 @@ class PeopleMachine(RuleBasedStateMachine):
         self.connection = Database.connect(await self.files.__aenter__())
         self.database = await self.connection.__aenter__()
         self.appeals = Appeals(self.database, clock=lambda: self.now)
-        self.reports = Reports(
-            self.database, KeptFiles(Path(self.folder.name) / "reported"), clock=lambda: self.now
-        )
+        files = KeptFiles(Path(self.folder.name) / "reported")
+        self.reports = Reports(self.database, files, clock=lambda: self.now)
+        desk = release_desk(self.database, Path(self.folder.name))
+        self.rulings = PictureRulings(self.database, files, desk, clock=lambda: self.now)
         administration = administration_of(self.database, lambda: self.now)
         self.book: StrikeBook = administration.strikes
         await administration.moderation.change(self.admin(HERE), ModerationChanges(channel=1))
+        await self.database.write(strict_channel(HERE, PLACES["strict"].channel_id))
 
     def teardown(self) -> None:
         self.run(self.close())
@@ -293,17 +306,15 @@ class PeopleMachine(RuleBasedStateMachine):
         guild=st.sampled_from([HERE, HERE, THERE]),
         may=st.sampled_from([True, True, True, False]),
         ruling=st.sampled_from(["restore", "remove"]),
-        is_age_restricted=st.sampled_from([True, True, False]),
+        place=st.sampled_from(["as before", "as before", *PLACES]),
     )
-    def look(
-        self, data: st.DataObject, guild: int, may: bool, ruling: PictureRuling, is_age_restricted: bool
-    ) -> None:
+    def look(self, data: st.DataObject, guild: int, may: bool, ruling: PictureRuling, place: str) -> None:
         message = data.draw(st.sampled_from([*self.pictures]))
         known, admin = self.pictures[message], self.admin(guild, may=may)
         act = (
-            self.reports.restore(admin, message, is_age_restricted=is_age_restricted)
+            self.rulings.restore(admin, message, PLACES[place])
             if ruling == "restore"
-            else self.reports.remove(admin, message)
+            else self.rulings.remove(admin, message)
         )
         outcome = self.outcome(act)
         expected: type[MemberError] | None = None
@@ -316,8 +327,8 @@ class PeopleMachine(RuleBasedStateMachine):
             expected = AlreadyDecided
         elif ruling == "restore" and not known.kept:
             expected = PictureGone
-        elif ruling == "restore" and not is_age_restricted:
-            expected = NotAgeRestricted
+        elif ruling == "restore" and place != "as before":
+            expected = NotAgeRestricted if place == "for everybody" else NotShownThereNow
         assert (outcome if isinstance(outcome, type) else None) is expected
         if expected is not None or known.state == done:
             return

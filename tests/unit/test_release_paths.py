@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*ROOT.glob("bot/**/*.py"), *ROOT.glob("cogs/**/*.py")])
 
@@ -14,7 +16,7 @@ FILES_MADE = {
     # of released pictures
     ("cogs/render.py", "files"),
     ("cogs/render.py", "preview_files"),
-    # of pictures that were shown in a channel: hidden after reports, they wait for a moderator
+    # of released files: pictures that were hidden after reports, for moderators or shown again
     ("cogs/report.py", "_files"),
     # of other things: the member's own words and data, and admins' tables
     ("cogs/render.py", "refusal"),
@@ -72,9 +74,12 @@ def relative(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-def test_one_function_makes_released_images() -> None:
-    made = [(relative(file), function) for file in SOURCES for function in calls(file, "ReleasedImage")]
-    assert made == [("bot/safety/release.py", "judge_image")]
+@pytest.mark.parametrize(
+    ("name", "maker"), [("ReleasedImage", "judge_image"), ("ReleasedFile", "judge_file")]
+)
+def test_one_function_makes_what_is_released(name: str, maker: str) -> None:
+    made = [(relative(file), function) for file in SOURCES for function in calls(file, name)]
+    assert made == [("bot/safety/release.py", maker)]
 
 
 def test_the_key_stays_where_it_is() -> None:
@@ -124,3 +129,13 @@ def test_uploads_are_made_of_released_pictures_alone() -> None:
     ]
     assert pack.args.args[0].annotation is not None
     assert ast.unparse(pack.args.args[0].annotation) == "Sequence[ReleasedImage]"
+
+
+def test_reported_pictures_are_sent_as_released_files_alone() -> None:
+    [made] = [
+        node
+        for node in ast.walk(tree_of(ROOT / "cogs/report.py"))
+        if isinstance(node, ast.FunctionDef) and node.name == "_files"
+    ]
+    assert made.args.args[0].annotation is not None
+    assert ast.unparse(made.args.args[0].annotation) == "Sequence[ReleasedFile]"
