@@ -23,6 +23,7 @@ from bot.database.session import Database
 from bot.errors import TrinArtError
 from bot.jobs import BEFORE, ENDED, TIMES, UNENDED, Job, JobState, StoredImage, to_job, utc_now
 from bot.ledger import close_job
+from bot.safety.decided import facts_of, latest_decisions, subject_of
 from engine.protocol import ModelCard
 
 log = logging.getLogger(__name__)
@@ -114,10 +115,15 @@ class JobStore:
     async def record_decisions(
         self, job: Job, decisions: Sequence[SafetyDecisionRow], withheld: Collection[int]
     ) -> Job:
-        """Write decisions on a job's pictures down, and which of them are withheld for good."""
+        """Write decisions on a job's pictures down, and which of them are withheld for good.
+
+        What was decided on a picture for a place in just this way the last time is no further decision: a
+        delivery is tried for as long as a day.
+        """
 
         async def record(session: AsyncSession) -> None:
-            session.add_all(decisions)
+            known = await latest_decisions(session, job.id)
+            session.add_all(row for row in decisions if known.get(subject_of(row)) != facts_of(row))
             await session.execute(
                 update(ImageRow)
                 .where(ImageRow.job_id == job.id, ImageRow.position.in_(withheld))

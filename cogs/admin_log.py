@@ -37,6 +37,7 @@ ACTIONS = {
     "preset.edit": N_("Preset changed"),
     "preset.delete": N_("Preset deleted"),
     "moderation": N_("Moderation changed"),
+    "moderation.readers": N_("Readers of the moderators’ channel changed"),
     "appeal.uphold": N_("Appeal: decision upheld"),
     "appeal.overturn": N_("Appeal: decision overturned"),
     "appeal.block": N_("Appeal: member blocked"),

@@ -14,7 +14,8 @@ from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
 from cogs.admin_post import check_can_post
 from cogs.admin_render import FACTS, stamp, value_text
-from cogs.queue import reasons_text
+from cogs.appeal import post_waiting
+from cogs.queue import check_readers, everybody_reads, queue_warning, reasons_text
 
 
 class ModerationGroup(app_commands.Group):
@@ -58,9 +59,13 @@ class ModerationGroup(app_commands.Group):
             if changes == ModerationChanges():
                 facts = await service.show(admin)
                 lines = [f"{t(FACTS[name])}: {value_text(name, value, t)}" for name, value in facts.items()]
-                await answer(interaction, "\n".join(lines))
+                lines.append(await queue_warning(interaction.client, admin, t))
+                await answer(interaction, "\n".join(filter(None, lines)))
             else:
                 await answer(interaction, change_text(await service.change(admin, changes), t))
+            if channel is not None:
+                await check_readers(interaction.client, admin.guild_id, channel.id)
+                await post_waiting(interaction.client, admin.guild_id)
 
     @app_commands.command(
         name=locale_str(N_("strikes")), description=locale_str(N_("A member's strikes in this server"))
@@ -87,7 +92,7 @@ class ModerationGroup(app_commands.Group):
 
 def check_private(channel: discord.TextChannel) -> None:
     """Raise `EverybodyReadsThere` for a channel that is no moderators' own."""
-    if channel.permissions_for(channel.guild.default_role).view_channel:
+    if everybody_reads(channel):
         raise EverybodyReadsThere(channel=channel.mention)
 
 

@@ -42,6 +42,7 @@ FACTS = {
     "timezone": N_("time zone"),
     "moderation_channel_id": N_("channel of the moderators"),
     "reports_to_hide": N_("reports that hide a picture"),
+    "everybody_reads": N_("everybody can read it"),
     "appeal": N_("appeal"),
     "decision": N_("decision"),
     "reasons": N_("reasons"),

@@ -16,6 +16,7 @@ from bot.safety.places import Place, effective_level
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
 from cogs.places import look_at
+from cogs.queue import queue_warning
 from cogs.render import plain
 
 LEVEL_NAMES: Mapping[Level, str] = {
@@ -47,7 +48,9 @@ class SafetyGroup(app_commands.Group):
             safety = interaction.client.services.administration.safety
             overview = await safety.overview(admin)
             place = await look_at(interaction.client, interaction.guild_id, interaction.channel_id)
-            await answer(interaction, safety_text(overview, place, language_of(interaction)))
+            t = language_of(interaction)
+            warning = await queue_warning(interaction.client, admin, t)
+            await answer(interaction, "\n".join(filter(None, [safety_text(overview, place, t), warning])))
 
     @app_commands.command(
         name=locale_str(N_("level")), description=locale_str(N_("Choose the most that may be shown here"))

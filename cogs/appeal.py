@@ -138,7 +138,21 @@ async def _post_appeal(bot: TrinArtBot, appeal: Appeal) -> int | None:
     for ruling, label in RULINGS.items():
         if ruling != "overturn" or not appeal.is_final:
             view.add_item(RulingButton(ruling, appeal.decision.decision_id, t(label)))
-    return await post(bot, appeal.moderation_channel_id, appeal_embed(appeal, t), view)
+    guild_id, channel_id = appeal.decision.guild_id, appeal.moderation_channel_id
+    return await post(bot, guild_id, channel_id, appeal_embed(appeal, t), view)
+
+
+async def post_waiting(bot: TrinArtBot, guild_id: int) -> None:
+    """Bring the moderators of a server what they could not be shown while they had no channel of their own.
+
+    Raises:
+        QueueNotPrivate: they have none.
+        RecordsUnavailable: the database failed.
+    """
+    for appeal in await bot.services.appeals.waiting(guild_id):
+        message_id = await _post_appeal(bot, appeal)
+        if message_id is not None:
+            await bot.services.appeals.posted(appeal.decision.decision_id, message_id)
 
 
 def appeal_embed(appeal: Appeal, t: Translate, *, decided_by: int | None = None) -> discord.Embed:

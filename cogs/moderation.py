@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import discord
@@ -10,14 +11,18 @@ from discord.app_commands import locale_str
 from discord.ext import commands
 
 from bot.client import TrinArtBot
+from bot.database.failures import RecordsUnavailable
 from bot.i18n import N_, Translate, translator
 from bot.safety.appeals import Appeal
+from bot.safety.errors import QueueNotPrivate
 from cogs.admin_render import stamp
 from cogs.answers import told
-from cogs.appeal import KINDS, STATES, AppealButton, RulingButton
-from cogs.queue import reasons_text
+from cogs.appeal import KINDS, STATES, AppealButton, RulingButton, post_waiting
+from cogs.queue import check_readers, reasons_text
 from cogs.render import COLOUR
 from cogs.report import PictureRulingButton, ReportButton
+
+log = logging.getLogger(__name__)
 
 MOST_BUTTONS = 5
 
@@ -31,6 +36,23 @@ class Moderation(commands.Cog):
     async def cog_load(self) -> None:
         """Make old buttons work."""
         self.bot.add_dynamic_items(AppealButton, RulingButton, ReportButton, PictureRulingButton)
+
+    @commands.Cog.listener()
+    async def on_guild_channel_update(
+        self, before: discord.abc.GuildChannel, after: discord.abc.GuildChannel
+    ) -> None:
+        """Somebody may have changed who reads the moderators' channel: what waited for that is posted."""
+        if before.overwrites == after.overwrites:
+            return
+        try:
+            moderation = self.bot.services.administration.moderation
+            if await moderation.channel_of(after.guild.id) == after.id:
+                await check_readers(self.bot, after.guild.id, after.id)
+                await post_waiting(self.bot, after.guild.id)
+        except QueueNotPrivate:
+            log.info("what waits for the moderators of server %d goes on waiting", after.guild.id)
+        except RecordsUnavailable:
+            log.warning("server %d: what waits for its moderators could not be read", after.guild.id)
 
     @app_commands.command(
         name="appeals",

@@ -15,7 +15,7 @@ import discord
 from bot.client import TrinArtBot
 from bot.i18n import N_, Translate, translator
 from bot.jobs import Job
-from bot.safety.errors import PictureNotEdited
+from bot.safety.errors import PictureNotEdited, QueueNotPrivate
 from bot.safety.kept_files import ShownFile
 from bot.safety.release import ReleasedFile
 from bot.safety.reports import PictureMessage, Reported, Shown
@@ -226,7 +226,11 @@ async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, 
             "`/admin safety show` says what counts."
         )
         embed.add_field(name=t("Note"), value=text, inline=False)
-    return await post(bot, channel_id, embed, _rulings(message, t), _files(released or (), spoiler=True))
+    try:
+        files = _files(released or (), spoiler=True)
+        return await post(bot, message.guild_id, channel_id, embed, _rulings(message, t), files)
+    except QueueNotPrivate:
+        return None  # then the buttons are at the place itself
 
 
 def _rulings(message: PictureMessage, t: Translate) -> discord.ui.View:

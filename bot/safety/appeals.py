@@ -129,6 +129,25 @@ class Appeals:
         with told_to_members():
             await self._database.write(write)
 
+    async def waiting(self, guild_id: int) -> list[Appeal]:
+        """Open appeals that the moderators of a server could not be shown yet, the oldest first.
+
+        Raises:
+            RecordsUnavailable: the database failed.
+        """
+        with told_to_members():
+            async with self._database.session() as session:
+                rows = await session.scalars(
+                    select(AppealRow)
+                    .where(
+                        AppealRow.guild_id == guild_id,
+                        AppealRow.state == "open",
+                        AppealRow.queue_message_id.is_(None),
+                    )
+                    .order_by(AppealRow.opened_at, AppealRow.decision_id)
+                )
+                return [await _appeal(session, row) for row in rows]
+
     async def decide(self, admin: Admin, decision_id: str, ruling: Ruling) -> tuple[Change, Appeal]:
         """A moderator decides an open appeal of their own server.
 

@@ -250,7 +250,6 @@ class PendingDelivery:
         self.channel_id = channel_id
         self._drawn = drawn
         self._desk = desk
-        self._recorded: tuple[Place, dict[int, Judgement]] | None = None
 
     @property
     def job(self) -> Job:
@@ -276,11 +275,7 @@ class PendingDelivery:
 
     async def _release(self, place: Place) -> Release:
         judgements, images = await self._desk.judge(self._drawn, place)
-        # An attempt that is made again, with nothing new about it, is no further decision.
-        if self._recorded != (place, judgements):
-            self._drawn = await self._desk.record(self._drawn, judgements, place)
-            shown = {number: one for number, one in judgements.items() if number in self._drawn.images}
-            self._recorded = (place, shown)
+        self._drawn = await self._desk.record(self._drawn, judgements, place)
         if not images:
             await self._desk.refuse(self.job)
         return Release(

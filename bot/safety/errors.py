@@ -39,6 +39,13 @@ class AppealNotSent(MemberError):
     message = N_("Your appeal could not be sent to the moderators. Please press the button again later.")
 
 
+class QueueNotPrivate(MemberError):
+    message = N_(
+        "Your appeal is kept. The moderators get it as soon as they have a channel that only they can read; "
+        "the bot has told the admins. You can read with /appeals what became of it."
+    )
+
+
 class AlreadyDecided(MemberError):
     message = N_("Somebody has decided this already.")
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.admin_rules import settings_row
 from bot.audit import Admin, Change, Desk, check_range
 from bot.database.failures import told_to_members
-from bot.database.models import GuildSettingsRow
+from bot.database.models import AuditRow, GuildSettingsRow
 from bot.database.session import Database
 from bot.safety.reports import REPORTS_TO_HIDE
 
 MOST_TO_HIDE = 100
 FACTS = ("moderation_channel_id", "reports_to_hide")
+READERS = "moderation.readers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,29 @@ class Moderation:
             )
 
         return await self._desk.change(admin, work)
+
+    async def note_readers(self, watcher: Admin, channel_id: int, *, everybody: bool) -> None:
+        """Write into the log that everybody can read the moderators' channel, or no longer can; each once.
+
+        `watcher` is the bot itself, which has looked.
+        """
+
+        async def work(session: AsyncSession, _now: datetime) -> Change:
+            target = f"channel:{channel_id}"
+            noted = await session.scalar(
+                select(AuditRow)
+                .where(
+                    AuditRow.guild_id == watcher.guild_id,
+                    AuditRow.action == READERS,
+                    AuditRow.target == target,
+                )
+                .order_by(AuditRow.id.desc())
+                .limit(1)
+            )
+            before = noted.after if noted is not None else {"everybody_reads": False}
+            return Change(action=READERS, target=target, before=before, after={"everybody_reads": everybody})
+
+        await self._desk.change(watcher, work)
 
     async def show(self, admin: Admin) -> dict[str, Any]:
         """What is set, by the names of the log."""

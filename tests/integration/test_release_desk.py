@@ -72,6 +72,12 @@ class Desk:
         drawn = await self.outcomes.keep(await self.job(level), images(*verdicts), seconds=1, card=CARD)
         return await self.outcomes.begin_delivery(drawn)
 
+    async def stored(self, job: Job) -> Job:
+        """A job as the next process finds it."""
+        found = await self.jobs.get(job.id)
+        assert found is not None
+        return found
+
     async def rows(self) -> list[SafetyDecisionRow]:
         async with self.database.session() as session:
             query = select(SafetyDecisionRow).order_by(
@@ -147,6 +153,32 @@ async def test_another_attempt_is_no_other_decision_but_another_place_is(desk: D
     assert len(await desk.rows()) == 1
     await delivery.release(Place())
     assert [row.channel_id for row in await desk.rows()] == [8, 0]
+
+
+async def test_attempts_of_later_processes_are_no_other_decisions(desk: Desk) -> None:
+    """Each builds the delivery anew, and tries one place after another, as its predecessor did."""
+    delivery = await desk.delivery(CLEAN, verdict(0.4))
+    for _ in range(3):
+        kept = await desk.outcomes.kept(await desk.stored(delivery.job))
+        assert kept is not None
+        again = desk.outcomes.pending(kept)
+        await again.release(HERE)
+        await again.release(Place())
+    found = [(row.channel_id, row.position) for row in await desk.rows()]
+    assert sorted(found) == [(0, 0), (0, 1), (8, 0), (8, 1)]
+
+
+async def test_what_decides_differently_by_now_is_another_decision(desk: Desk) -> None:
+    delivery = await desk.delivery(CLEAN, level="age-restricted")
+    await delivery.release(HERE)
+    desk.now += timedelta(minutes=1)
+    await desk.execute(STRICT_SERVER)
+    await delivery.release(HERE)
+    desk.now += timedelta(minutes=1)
+    await desk.execute(text("UPDATE server_safety SET level = 'default'"))
+    for _ in range(2):
+        await delivery.release(HERE)
+    assert [row.level for row in await desk.rows()] == ["default", "strict", "default"]
 
 
 async def test_what_was_withheld_in_one_place_is_not_shown_in_another(desk: Desk) -> None:
