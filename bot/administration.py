@@ -20,6 +20,7 @@ from bot.host import HostChanges
 from bot.jobs import utc_now
 from bot.presets import PresetBook
 from bot.quotas import HostRules
+from bot.safety.host_appeals import HostAppeals
 from bot.safety.levels import Level
 from bot.safety.moderation import Moderation
 from bot.safety.strike_book import StrikeBook
@@ -49,6 +50,7 @@ class Administration:
         self.host = HostChanges(desk)
         self.moderation = Moderation(database, desk)
         self.strikes = StrikeBook(desk)
+        self.host_appeals = HostAppeals(desk, clock)
         self._database = database
 
     async def language(self, guild_id: int | None) -> str | None:

@@ -25,6 +25,7 @@ from bot.safety.appeals import Appeals
 from bot.safety.decisions import DecisionLog, UserKeys
 from bot.safety.delivery import ReleaseDesk
 from bot.safety.kept_files import KeptFiles
+from bot.safety.outages import Outages
 from bot.safety.policy import Policy
 from bot.safety.reports import Reports
 from bot.safety.rulings import PictureRulings
@@ -56,6 +57,7 @@ class Services:
     appeals: Appeals
     reports: Reports
     rulings: PictureRulings
+    outages: Outages
     shards: Shards
     signer: ContentSigner | None = None
     """Signs each picture before it leaves, where the host has a certificate."""
@@ -104,6 +106,8 @@ async def open_services(
             shards=shards,
             deadline_seconds=settings.deadline,
         )
+        outages = Outages(settings.data_dir / "outages.json")
+        service.outcomes.checked = outages.checked
         administration = Administration(
             database,
             settings.host_rules,
@@ -113,7 +117,7 @@ async def open_services(
         )
         await engine.start()
         try:
-            async with service, upkeep.running(also=service.take_up):
+            async with service, upkeep.running(also=service.take_up), outages.running(engine):
                 yield Services(
                     generation=service,
                     administration=administration,
@@ -126,6 +130,7 @@ async def open_services(
                     appeals=Appeals(database),
                     reports=reports,
                     rulings=PictureRulings(database, kept_files, desk),
+                    outages=outages,
                     shards=shards,
                     signer=signer,
                 )

@@ -39,6 +39,7 @@ EXTENSIONS = (
     "cogs.moderation",
     "cogs.admin",
     "cogs.host",
+    "cogs.alarm",
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,6 +36,8 @@ class Outcomes:
         self._jobs = jobs
         self._pictures = pictures
         self._desk = desk
+        self.checked: Callable[[str], None] = lambda _problem: None
+        """Hears of each job that was drawn: why its pictures could not be checked, or an empty text."""
         self._cancelled: dict[str, int] = {}
         """Jobs that were cancelled though this could not be recorded yet, and what they pay."""
 
@@ -51,6 +53,7 @@ class Outcomes:
         match event:
             case Finished(_, images, seconds):
                 assert card is not None, "a worker was ready, or it could not have finished"
+                self.checked("")
                 return await self.keep(job, images, seconds=seconds, card=card)
             case Failed(_, "queue_full" | "deadline" as code, detail):
                 log.warning("job %s was refused: %s: %s", job.id, code, detail)
@@ -58,6 +61,8 @@ class Outcomes:
                 raise QueueFull if code == "queue_full" else DeadlineNotMet
             case Failed(_, code, detail):
                 log.error("job %s failed: %s: %s", job.id, code, detail)
+                if code == "check_failed":
+                    self.checked(detail)
                 await self._jobs.mark(job, "failed", error_code=code)
                 raise _failure(code, job)
             case Cancelled():

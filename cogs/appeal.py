@@ -13,6 +13,7 @@ from bot.safety.appeals import Appeal, AppealState, Ruling
 from bot.safety.errors import AppealNotSent, NobodyTakesAppeals
 from bot.safety.noted import ALLOWED_FOR, Kind
 from cogs.answers import told, told_beside
+from cogs.owners import tell_hosts
 from cogs.queue import language_of_server, moderator_of, post, reasons_text, tell
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain
 
@@ -28,11 +29,15 @@ RULINGS: dict[Ruling, str] = {
 }
 STATES: dict[AppealState, str] = {
     "possible": N_("not appealed"),
-    "open": N_("waits for the moderators"),
+    "open": N_("waits for an answer"),
     "upheld": N_("upheld"),
     "overturned": N_("overturned"),
     "blocked": N_("upheld, and you are blocked"),
 }
+NEWS_FOR_HOST = N_(
+    "⚖️ A member has appealed a decision that only you can overturn: see `/host appeals`. "
+    "You hear of this once an hour at most."
+)
 STYLES = {
     "uphold": discord.ButtonStyle.secondary,
     "overturn": discord.ButtonStyle.success,
@@ -69,17 +74,24 @@ class AppealButton(
             appeal = await bot.services.appeals.open(
                 self._decision_id, interaction.user.id, interaction.locale.value
             )
-            message_id = await _post_appeal(bot, appeal)
-            if message_id is None:
-                raise AppealNotSent
-            await bot.services.appeals.posted(self._decision_id, message_id)
             t = translator(interaction.locale.value)
-            await interaction.edit_original_response(
-                content=t(
+            if appeal.is_for_host:
+                text = t(
+                    "The host of this bot has your appeal, as no server can overturn this decision. "
+                    "What is decided comes to you by direct message."
+                )
+            else:
+                message_id = await _post_appeal(bot, appeal)
+                if message_id is None:
+                    raise AppealNotSent
+                await bot.services.appeals.posted(self._decision_id, message_id)
+                text = t(
                     "The moderators of the server have your appeal. "
                     "What they decide comes to you by direct message."
                 )
-            )
+            await interaction.edit_original_response(content=text)
+            if appeal.is_for_host and bot.services.administration.host_appeals.is_news():
+                await tell_hosts(bot, NEWS_FOR_HOST)
 
 
 class RulingButton(
@@ -136,8 +148,7 @@ async def _post_appeal(bot: TrinArtBot, appeal: Appeal) -> int | None:
     t = await language_of_server(bot, appeal.decision.guild_id)
     view = discord.ui.View(timeout=None)
     for ruling, label in RULINGS.items():
-        if ruling != "overturn" or not appeal.is_final:
-            view.add_item(RulingButton(ruling, appeal.decision.decision_id, t(label)))
+        view.add_item(RulingButton(ruling, appeal.decision.decision_id, t(label)))
     guild_id, channel_id = appeal.decision.guild_id, appeal.moderation_channel_id
     return await post(bot, guild_id, channel_id, appeal_embed(appeal, t), view)
 
@@ -163,9 +174,6 @@ def appeal_embed(appeal: Appeal, t: Translate, *, decided_by: int | None = None)
     embed.add_field(name=t("Member"), value=f"<@{decision.user_id}>")
     embed.add_field(name=t("Channel"), value=f"<#{decision.channel_id}>")
     embed.add_field(name=t("Reason"), value=reasons_text(decision.reasons, t))
-    if appeal.is_final:
-        note = t("A server cannot overturn this decision, only uphold it.")
-        embed.add_field(name=t("Note"), value=note, inline=False)
     if decided_by is not None:
         outcome = t(
             "{state}, by {moderator}", state=t(STATES_HERE[appeal.state]), moderator=f"<@{decided_by}>"

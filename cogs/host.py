@@ -6,21 +6,23 @@ import asyncio
 import io
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import aiohttp
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
-from bot.admin_errors import BlankText, NotAServer, NotTheHost
+from bot.admin_errors import BlankText, NotAServer
 from bot.audit import Admin, clean_text
 from bot.client import TrinArtBot
 from bot.host import Place
 from bot.i18n import N_, translator
-from bot.limits import EVERYWHERE
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
+from cogs.host_appeals import HostRulingButton, show_appeals
 from cogs.host_render import MAX_SERVERS, Server, engine_text, servers_csv, servers_text
+from cogs.owners import check_host
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +151,20 @@ class HostGroup(app_commands.Group):
                 log.warning("how many servers were told could not be answered")
 
     @app_commands.command(
+        name=locale_str(N_("appeals")),
+        description=locale_str(N_("Decide about appeals that no server can")),
+    )
+    async def appeals(self, interaction: Interaction) -> None:
+        """The oldest first, one at a time."""
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
+            t = language_of(interaction)
+            embed, view = await show_appeals(interaction.client, host, t)
+            await interaction.edit_original_response(
+                embed=embed, view=view, allowed_mentions=discord.AllowedMentions.none()
+            )
+
+    @app_commands.command(
         name=locale_str(N_("engine")), description=locale_str(N_("Devices, and how many jobs there are"))
     )
     async def engine(self, interaction: Interaction) -> None:
@@ -164,16 +180,12 @@ class HostGroup(app_commands.Group):
 async def host_of(interaction: Interaction, asker: Admin, server: str | None = None) -> Admin:
     """The host of the bot, whatever Discord let through; `server` is the id of the one that it is about.
 
-    Looked up anew each time: who leaves the team is no host any more.
-
     Raises:
         NotTheHost: somebody else asks.
         NotAServer: the bot is not in that server.
     """
-    if asker.actor_id not in hosts(await interaction.client.application_info()):
-        raise NotTheHost
-    guild_id = find_server(interaction.client, server) if server is not None else EVERYWHERE
-    return Admin(actor_id=asker.actor_id, guild_id=guild_id, may_manage=True)
+    host = await check_host(interaction.client, asker.actor_id)
+    return host if server is None else replace(host, guild_id=find_server(interaction.client, server))
 
 
 def find_server(bot: TrinArtBot, text: str) -> int:
@@ -188,18 +200,6 @@ def find_server(bot: TrinArtBot, text: str) -> int:
     if guild is None:
         raise NotAServer(value=named[:60])
     return guild.id
-
-
-def hosts(application: discord.AppInfo) -> set[int]:
-    """The owner, or those of the team who have joined it and can do more than look."""
-    if application.team is None:
-        return {application.owner.id}
-    return {
-        member.id
-        for member in application.team.members
-        if member.membership_state is discord.TeamMembershipState.accepted
-        and member.role is not discord.TeamMemberRole.read_only
-    }
 
 
 async def announce(guilds: Sequence[discord.Guild], places: Mapping[int, Place], text: str) -> int:
@@ -238,3 +238,4 @@ def channel_for(guild: discord.Guild, place: Place) -> discord.TextChannel | Non
 async def setup(bot: TrinArtBot) -> None:
     """Called by discord.py when the extension is loaded."""
     bot.tree.add_command(HostGroup())
+    bot.add_dynamic_items(HostRulingButton)

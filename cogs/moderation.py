@@ -90,8 +90,7 @@ def decisions_text(appeals: Sequence[Appeal], t: Translate) -> str:
 def _buttons(appeals: Sequence[Appeal], t: Translate) -> discord.ui.View | None:
     view = discord.ui.View(timeout=None)
     for number, appeal in enumerate(appeals, 1):
-        stranded = appeal.state == "open" and not appeal.is_posted
-        if (appeal.state == "possible" or stranded) and len(view.children) < MOST_BUTTONS:
+        if (appeal.state == "possible" or appeal.is_stranded) and len(view.children) < MOST_BUTTONS:
             label = t("Appeal number {number}", number=number)
             view.add_item(AppealButton(appeal.decision.decision_id, label))
     return view if view.children else None

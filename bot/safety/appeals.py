@@ -1,7 +1,8 @@
-"""Appeals: a member asks a server's moderators to look at a decision again, once for each decision.
+"""Appeals: a member asks for another look at a decision, once for each decision.
 
-A decision is noted when it is made, with what moderators will need; the member's button opens the appeal,
-and the moderators' buttons decide it. Whatever could be shown to anybody else is not in its button.
+A decision is noted when it is made, with what an appeal will need; the member's button opens it. It goes to
+who can overturn it: the moderators of the server, or the host for what no server can. Whatever could be shown
+to anybody else is not in a button.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from bot.ledger import lock_ledger
 from bot.safety.errors import (
     AlreadyAppealed,
     AlreadyDecided,
-    CannotOverturn,
     DecisionForgotten,
     NobodyTakesAppeals,
     NotAModerator,
     NotYourDecision,
+    OnlyTheHostDecides,
     OwnAppeal,
     TooManyAppeals,
 )
-from bot.safety.noted import NOT_FOR_SERVERS, Kind, Noted, note_decision
+from bot.safety.noted import FOR_HOST, Kind, Noted, note_decision
 from bot.safety.strike_book import take_strike
 
 AppealState = Literal["possible", "open", "upheld", "overturned", "blocked"]
@@ -59,9 +60,14 @@ class Appeal:
     moderation_channel_id: int | None
 
     @property
-    def is_final(self) -> bool:
-        """Whether a server's moderators can do no more than uphold it."""
-        return bool(NOT_FOR_SERVERS & {*self.decision.reasons})
+    def is_for_host(self) -> bool:
+        """Whether the host alone can overturn it."""
+        return bool(FOR_HOST & {*self.decision.reasons})
+
+    @property
+    def is_stranded(self) -> bool:
+        """Opened, but the moderators' channel did not take it."""
+        return self.state == "open" and not self.is_posted and not self.is_for_host
 
 
 class Appeals:
@@ -104,16 +110,16 @@ class Appeals:
                 raise DecisionForgotten
             if row.user_id != user_id:
                 raise NotYourDecision
-            if row.state != "possible" and not _is_stranded(row):
+            appeal = await read_appeal(session, row)
+            if row.state != "possible" and not appeal.is_stranded:
                 raise AlreadyAppealed
-            row.locale = locale
-            appeal = await _appeal(session, row)
-            if appeal.moderation_channel_id is None:
+            if appeal.moderation_channel_id is None and not appeal.is_for_host:
                 raise NobodyTakesAppeals
+            row.locale = locale
             if row.state == "possible":
                 await _check_rate(session, user_id, now)
                 row.state, row.opened_at = "open", now
-            return appeal
+            return await read_appeal(session, row)
 
         with told_to_members():
             return await self._database.write(write)
@@ -146,13 +152,14 @@ class Appeals:
                     )
                     .order_by(AppealRow.opened_at, AppealRow.decision_id)
                 )
-                return [await _appeal(session, row) for row in rows]
+                return [appeal for row in rows if (appeal := await read_appeal(session, row)).is_stranded]
 
     async def decide(self, admin: Admin, decision_id: str, ruling: Ruling) -> tuple[Change, Appeal]:
         """A moderator decides an open appeal of their own server.
 
         Raises:
-            NotAModerator | DecisionForgotten | AlreadyDecided | CannotOverturn: nothing was changed.
+            NotAModerator | DecisionForgotten | AlreadyDecided | OnlyTheHostDecides | OwnAppeal: nothing was
+                changed.
             RecordsUnavailable: the database did not take it; nothing was changed.
         """
         if not admin.may_manage:
@@ -165,19 +172,13 @@ class Appeals:
                 raise DecisionForgotten
             if row.state != "open":
                 raise AlreadyDecided
-            if ruling == "overturn" and NOT_FOR_SERVERS & {*row.reasons}:
-                raise CannotOverturn
+            if FOR_HOST & {*row.reasons}:
+                raise OnlyTheHostDecides
             if ruling == "overturn" and row.user_id == admin.actor_id:
                 raise OwnAppeal
-            row.state, row.decided_at, row.actor_id = OUTCOMES[ruling], now, admin.actor_id
-            await _carry_out(session, row, ruling, now)
-            decided.append(await _appeal(session, row))
-            return Change(
-                action=f"appeal.{ruling}",
-                target=f"member:{row.user_id}",
-                before={"appeal": "open"},
-                after={"appeal": row.state, "decision": row.decision_id, "reasons": row.reasons},
-            )
+            await carry_out(session, row, ruling, admin.actor_id, now)
+            decided.append(await read_appeal(session, row))
+            return ruling_change(decided[0], ruling)
 
         change = await self._desk.change(admin, work)
         return change, decided[0]
@@ -211,10 +212,29 @@ class Appeals:
                     .order_by(AppealRow.created_at.desc(), AppealRow.decision_id)
                     .limit(MOST_SHOWN)
                 )
-                return [await _appeal(session, row) for row in rows]
+                return [await read_appeal(session, row) for row in rows]
 
 
-async def _carry_out(session: AsyncSession, row: AppealRow, ruling: Ruling, now: datetime) -> None:
+def ruling_change(appeal: Appeal, ruling: Ruling) -> Change:
+    """What the log says of a ruling."""
+    decision = appeal.decision
+    return Change(
+        action=f"appeal.{ruling}",
+        target=f"member:{decision.user_id}",
+        before={"appeal": "open"},
+        after={
+            "appeal": appeal.state,
+            "decision": decision.decision_id,
+            "reasons": [*decision.reasons],
+        },
+    )
+
+
+async def carry_out(
+    session: AsyncSession, row: AppealRow, ruling: Ruling, actor_id: int, now: datetime
+) -> None:
+    """Decide an open appeal, with all that follows from it, within a transaction."""
+    row.state, row.decided_at, row.actor_id = OUTCOMES[ruling], now, actor_id
     if ruling == "overturn":
         await take_strike(session, row.decision_id)
     if ruling == "block":
@@ -235,12 +255,8 @@ async def _check_rate(session: AsyncSession, user_id: int, now: datetime) -> Non
         raise TooManyAppeals(limit=MOST_APPEALS)
 
 
-def _is_stranded(row: AppealRow) -> bool:
-    """Opened, but the moderators' channel did not take it."""
-    return row.state == "open" and row.queue_message_id is None
-
-
-async def _appeal(session: AsyncSession, row: AppealRow) -> Appeal:
+async def read_appeal(session: AsyncSession, row: AppealRow) -> Appeal:
+    """A row, and where its server's moderators read."""
     settings = await session.get(GuildSettingsRow, row.guild_id) if row.guild_id else None
     return Appeal(
         decision=Noted(

@@ -50,8 +50,8 @@ class AlreadyDecided(MemberError):
     message = N_("Somebody has decided this already.")
 
 
-class CannotOverturn(MemberError):
-    message = N_("A server cannot overturn this decision, only uphold it.")
+class OnlyTheHostDecides(MemberError):
+    message = N_("The host of this bot decides about this appeal, no server can. Nothing was changed.")
 
 
 class OwnAppeal(MemberError):

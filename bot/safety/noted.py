@@ -22,8 +22,9 @@ from bot.safety.strikes import strike_rules
 
 Kind = Literal["prompt", "picture", "report"]
 
-NOT_FOR_SERVERS = frozenset({"sexual_minor", "real_person_sexual", "host_list", "too_long"})
-"""Reasons of decisions that no server can overturn: the host's rules, and what nobody has read."""
+FOR_HOST = frozenset({"sexual_minor", "real_person_sexual", "host_list", "too_long"})
+"""Reasons of decisions that no server can overturn: the host's rules, and what nobody has read. Their appeals
+go to the host."""
 
 ALLOWED_FOR = timedelta(days=7)
 """How long an overturned refusal lets the same words through."""
@@ -64,7 +65,7 @@ async def is_overturned(
     `reasons` are those of the verdict that would refuse them now: they have to be among those that were
     overturned, as other places and newer rules have others.
     """
-    if NOT_FOR_SERVERS & {*reasons}:
+    if FOR_HOST & {*reasons}:
         return False
     overturned = await session.scalars(
         select(AppealRow.reasons).where(

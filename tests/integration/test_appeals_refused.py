@@ -9,7 +9,7 @@ import pytest
 from bot.audit import Admin
 from bot.database.people import AppealRow
 from bot.safety.appeals import MOST_APPEALS
-from bot.safety.errors import CannotOverturn, OwnAppeal
+from bot.safety.errors import OnlyTheHostDecides, OwnAppeal
 from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
     Court,
     appealed,
@@ -37,16 +37,19 @@ async def test_only_moderators_decide(court: Court) -> None:
     assert court.posted().components != []
 
 
-async def test_a_button_that_was_never_there_overturns_nothing(court: Court) -> None:
+@pytest.mark.parametrize("ruling", ["uphold", "overturn", "block"])
+async def test_a_button_that_was_never_there_decides_nothing(court: Court, ruling: str) -> None:
     """A client could send it all the same: the rule is the service's, not the button's."""
     world = court.world
-    decision_id = await appealed(court, world.mika, "sexual", "sexual_minor")
+    for_host = await court.note(world.mika, "sexual", "sexual_minor")
+    await world.services.appeals.open(for_host, world.mika.id, "en-US")
+    await appealed(court, world.ren)
     posted = court.posted()
     uphold = world.env.backend.get_message(court.queue.id, posted.id).components[0]["components"][0]
-    uphold["custom_id"] = f"trinart:ruling:overturn:{decision_id}"
+    uphold["custom_id"] = f"trinart:ruling:{ruling}:{for_host}"
     [answer] = (await court.boss.click(posted, custom_id=uphold["custom_id"])).followups
-    assert answer.content == "A server cannot overturn this decision, only uphold it."
-    assert (await row_of(world, decision_id)).state == "open"
+    assert answer.content.startswith("The host of this bot decides about this appeal")
+    assert (await row_of(world, for_host)).state == "open"
     await refused(world, world.mika)
 
 
@@ -121,8 +124,9 @@ async def test_a_member_without_decisions(court: Court, locale: str) -> None:
 @pytest.mark.parametrize("reason", ["real_person_sexual", "host_list", "too_long"])
 async def test_what_the_host_decides_no_server_overturns(court: Court, reason: str) -> None:
     world = court.world
-    decision_id = await appealed(court, world.mika, reason)
-    with pytest.raises(CannotOverturn):
+    decision_id = await court.note(world.mika, reason)
+    await world.services.appeals.open(decision_id, world.mika.id, "en-US")
+    with pytest.raises(OnlyTheHostDecides):
         await world.services.appeals.decide(
             boss_of(await row_of(world, decision_id)), decision_id, "overturn"
         )

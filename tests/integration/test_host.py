@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "host drain": {},
     "host announce": {"text": "hello"},
     "host engine": {},
+    "host appeals": {},
 }
 
 

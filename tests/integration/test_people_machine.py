@@ -37,7 +37,6 @@ from bot.safety.appeals import MOST_APPEALS, Appeals, Ruling
 from bot.safety.errors import (
     AlreadyAppealed,
     AlreadyDecided,
-    CannotOverturn,
     DecisionForgotten,
     NobodyTakesAppeals,
     NotAgeRestricted,
@@ -45,9 +44,11 @@ from bot.safety.errors import (
     NothingToReport,
     NotShownThereNow,
     NotYourDecision,
+    OnlyTheHostDecides,
     PictureGone,
     TooManyAppeals,
 )
+from bot.safety.host_appeals import HostAppeals, HostRuling
 from bot.safety.kept_files import KeptFiles, ShownFile
 from bot.safety.moderation import ModerationChanges
 from bot.safety.noted import ALLOWED_FOR, Noted, hash_of_texts, is_overturned
@@ -138,6 +139,7 @@ class PeopleMachine(RuleBasedStateMachine):
         self.rulings = PictureRulings(self.database, files, desk, clock=lambda: self.now)
         administration = administration_of(self.database, lambda: self.now)
         self.book: StrikeBook = administration.strikes
+        self.host_appeals: HostAppeals = administration.host_appeals
         await administration.moderation.change(self.admin(HERE), ModerationChanges(channel=1))
         await self.database.write(strict_channel(HERE, PLACES["strict"].channel_id))
 
@@ -221,9 +223,10 @@ class PeopleMachine(RuleBasedStateMachine):
             return DecisionForgotten
         if known.noted.user_id != user:
             return NotYourDecision
-        if known.state != "possible" and (known.state != "open" or known.posted):
+        for_host = "sexual_minor" in known.noted.reasons
+        if known.state != "possible" and (known.state != "open" or known.posted or for_host):
             return AlreadyAppealed
-        if known.noted.guild_id != HERE:
+        if known.noted.guild_id != HERE and not for_host:
             return NobodyTakesAppeals
         recent = [
             other
@@ -251,8 +254,8 @@ class PeopleMachine(RuleBasedStateMachine):
             expected = DecisionForgotten
         elif known.state != "open":
             expected = AlreadyDecided
-        elif ruling == "overturn" and "sexual_minor" in known.noted.reasons:
-            expected = CannotOverturn
+        elif "sexual_minor" in known.noted.reasons:
+            expected = OnlyTheHostDecides
         assert (outcome if isinstance(outcome, type) else None) is expected
         if expected is None:
             known.state = {"uphold": "upheld", "overturn": "overturned", "block": "blocked"}[ruling]
@@ -260,6 +263,29 @@ class PeopleMachine(RuleBasedStateMachine):
             self.changes += 1
             if ruling == "overturn":
                 self.strikes = [strike for strike in self.strikes if strike.decision != decision_id]
+
+    @precondition(lambda self: self.decisions)
+    @rule(data=st.data(), ruling=st.sampled_from(["uphold", "overturn"]))
+    def decide_as_host(self, data: st.DataObject, ruling: HostRuling) -> None:
+        waiting = [
+            key
+            for key, known in self.decisions.items()
+            if known.state == "open" and "sexual_minor" in known.noted.reasons
+        ]
+        host = self.admin(EVERYWHERE)
+        found = [appeal.decision.decision_id for appeal in self.run(self.host_appeals.waiting(host))]
+        assert sorted(found) == waiting
+        decision_id = data.draw(st.sampled_from([*self.decisions, *waiting * 5]))
+        known = self.decisions[decision_id]
+        outcome = self.outcome(self.host_appeals.decide(host, decision_id, ruling))
+        if decision_id not in waiting:
+            is_theirs = "sexual_minor" in known.noted.reasons
+            assert outcome is (AlreadyDecided if is_theirs else DecisionForgotten)
+            return
+        known.state, known.decided = {"uphold": "upheld", "overturn": "overturned"}[ruling], self.now
+        self.changes += 1
+        if ruling == "overturn":
+            self.strikes = [strike for strike in self.strikes if strike.decision != decision_id]
 
     # --- reports ---
 

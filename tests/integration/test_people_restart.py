@@ -24,7 +24,7 @@ async def test_buttons_of_before_a_restart(tmp_path: Path, database_url: str) ->
         await court.open_queue()
         picture = await world.draw(prompt="1girl")
         before = await pictures(picture)
-        await court.note(world.mika, "sexual_minor")
+        await court.note(world.mika, "report", kind="report")
         refusal = (await world.ask(prompt="1girl")).response
         assert refusal is not None
     async with open_world(tmp_path, terms="required", database_url=database_url, after=world) as world:
