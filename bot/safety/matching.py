@@ -28,6 +28,9 @@ EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allow
 HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
 """What people write backwards or with a letter left out."""
 
+MASKED = HIDDEN | {"blocked"}
+"""What people write with a letter left out. A host's or a server's `dog` is no `god`."""
+
 MIN_HIDDEN, MAX_MASKED = 3, 12
 SHORT_KANA = 3
 """Kana words up to this length occur within other words: they count at the beginning of a word only."""
@@ -116,7 +119,7 @@ def _add(
                 words=frozenset(words),
             )
         )
-    if term.category in HIDDEN and len(joined) >= MIN_HIDDEN:
+    if term.category in MASKED and len(joined) >= MIN_HIDDEN:
         letters, breaks = next(iter(spellings.items()))
         for hidden in _masks(letters):
             masked[hidden].append(
@@ -129,7 +132,8 @@ def _add(
                 )
             )
         backward = letters[::-1]
-        if joined.isascii() and len(letters) >= MIN_HIDDEN and backward not in spellings:
+        may_be_backward = term.category in HIDDEN and joined.isascii() and len(letters) >= MIN_HIDDEN
+        if may_be_backward and backward not in spellings:
             plain[backward].append(
                 _Pattern(
                     term=known,
@@ -297,8 +301,13 @@ def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) ->
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
+    """Whether pieces meet only where words do, or, without gaps between words, kanji and kana."""
     start = reading.starts[first]
-    return all(reading.starts[index] - start in pattern.breaks for index in range(first + 1, last))
+    return all(
+        reading.starts[index] - start in pattern.breaks
+        or (not pattern.is_whole and reading.gaps[index] == GLUE)
+        for index in range(first + 1, last)
+    )
 
 
 def _words(pattern: _Pattern, reading: Reading, first: int, last: int) -> Iterator[list[tuple[str, str]]]:

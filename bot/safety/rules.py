@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,9 +133,17 @@ def read_host_rules(path: Path) -> HostRules:
 
 def lists_lexicon(lists: ServerLists) -> Lexicon:
     """A server's or a host's lists, compiled."""
-    blocked = (Term(category="blocked", spelling=folded_words(word)) for word in lists.block)
     allowed = (Term(category="allowed", spelling=folded_words(word)) for word in lists.allow)
-    return Lexicon([term for term in (*blocked, *allowed) if term.spelling])
+    return Lexicon([term for term in (*_blocked(lists.block), *allowed) if term.spelling])
+
+
+def _blocked(words: Iterable[str]) -> Iterator[Term]:
+    """The words of a block list, and their plurals where there is a way to make one."""
+    for word in words:
+        spelling = folded_words(word)
+        yield Term(category="blocked", spelling=spelling)
+        if spelling.isascii() and spelling[-1:].isalpha():
+            yield Term(category="blocked", spelling=_plural(spelling))
 
 
 def terms_of(number: int, group: Group) -> Iterator[Term]:

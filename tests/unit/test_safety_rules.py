@@ -195,6 +195,46 @@ def test_lists_of_servers_and_hosts() -> None:
     assert screen.check("blarg sundae", server=ServerLists()).reasons == ("sexual",)
 
 
+PLAIN = PromptScreen(Rules.of([]))
+"""Without rules: the lists of servers alone count."""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "gundams",
+        "two Gundams",
+        "gund4m",
+        "gund4ms",
+        "g.u.n.d.a.m",
+        "g u n d a m s",
+        "g_u_n_d_a_m_s",
+        "gun*am",
+        "g*nd*m",
+        "gundam's",
+        "ｇｕｎｄａｍｓ",
+        "gundаm",  # a Cyrillic letter
+        "rival’s mascots",
+        "rival's m4sc0t",
+        "berries",
+        "b3rries",
+        "foxes",
+        "ドラゴンたち",
+    ],
+)
+def test_a_blocked_word_is_found_in_its_disguises_and_in_the_plural(written: str) -> None:
+    block = ("gundam", "rival's mascot", "berry", "fox", "ドラゴン")
+    assert PLAIN.check(f"a drawing, {written}", server=ServerLists(block=block)).reasons == ("server_list",)
+    host = PromptScreen(Rules.of([], host=HostRules(block=list(block))))
+    assert host.check(f"a drawing, {written}").reasons == ("host_list",)
+
+
+@pytest.mark.parametrize("word", ["madnug", "gundamium", "category", "catering", "god", "scats"])
+def test_other_words_than_the_blocked_ones_are_not(word: str) -> None:
+    lists = ServerLists(block=("gundam", "cat", "dog"))
+    assert PLAIN.check(f"a drawing of {word}", server=lists).decision == "allow"
+
+
 def test_nothing_allows_what_is_about_minors() -> None:
     server = ServerLists(allow=("wibble blarg", "blarg", "wibble"))
     for level in LEVELS:
