@@ -18,8 +18,9 @@ from cogs.admin_log import LogPage, change_text, show_log
 from cogs.admin_moderation import ModerationGroup
 from cogs.admin_post import check_can_post
 from cogs.admin_quota import QuotaGroup
-from cogs.admin_render import FACTS, LANGUAGES, limits_text, settings_text
+from cogs.admin_render import limits_text, settings_text
 from cogs.admin_safety import SafetyGroup
+from cogs.codes import FACTS, LANGUAGES
 from cogs.usage_plot import plot
 from cogs.usage_text import usage_embed
 

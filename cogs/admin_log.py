@@ -14,7 +14,8 @@ from bot.client import TrinArtBot
 from bot.errors import MemberError
 from bot.i18n import N_, Translate
 from cogs.admin_answer import language_of, presser_of
-from cogs.admin_render import FACTS, stamp, subject_text, value_text
+from cogs.admin_render import stamp, subject_text, value_text
+from cogs.codes import FACTS
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain
 
 PAGE_SIZE = 8

@@ -13,9 +13,10 @@ from bot.safety.strike_book import StrikeRecord
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
 from cogs.admin_post import check_can_post
-from cogs.admin_render import FACTS, stamp, value_text
+from cogs.admin_render import stamp, value_text
 from cogs.appeal import post_waiting
-from cogs.queue import check_readers, everybody_reads, queue_warning, reasons_text
+from cogs.codes import FACTS, reasons_text
+from cogs.queue import check_readers, everybody_reads, queue_warning
 
 
 class ModerationGroup(app_commands.Group):

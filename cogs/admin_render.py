@@ -13,6 +13,7 @@ from bot.errors import amount_text, pictures
 from bot.i18n import N_, Translate
 from bot.limits import Block
 from bot.quotas import Quota, Rate, Scope
+from cogs.codes import FACTS, VALUES, reasons_text
 from cogs.render import plain
 
 MAX_LINES = 25
@@ -28,46 +29,6 @@ WINDOW_NAMES = {
     UNLIMITED: N_("unlimited"),
     NO_RULE: N_("no rule: remove it"),
 }
-
-FACTS = {
-    "enabled": N_("bot switched on"),
-    "suspended": N_("switched off by the host"),
-    "rate": N_("requests of a member"),
-    "concurrent_jobs": N_("requests at a time"),
-    "exempt_roles": N_("exempt roles"),
-    "allowed_channels": N_("channels for pictures"),
-    "default_preset": N_("preset if none is named"),
-    "language": N_("language"),
-    "result_channel_id": N_("channel for results"),
-    "timezone": N_("time zone"),
-    "moderation_channel_id": N_("channel of the moderators"),
-    "reports_to_hide": N_("reports that hide a picture"),
-    "everybody_reads": N_("everybody can read it"),
-    "appeal": N_("appeal"),
-    "decision": N_("decision"),
-    "reasons": N_("reasons"),
-    "picture": N_("picture"),
-    "message": N_("message"),
-    "strikes": N_("strikes"),
-    "until": N_("until"),
-    "reason": N_("reason"),
-    "pictures": N_("pictures"),
-    "used": N_("used"),
-    "taking": N_("taking requests"),
-    "servers": N_("servers"),
-    "text": N_("text"),
-    "version": N_("version"),
-    "description": N_("description"),
-    "prompt": N_("prompt"),
-    "negative": N_("negative"),
-    "level": N_("level"),
-    "block_list": N_("refused words"),
-    "allow_list": N_("harmless words"),
-}
-"""Names of the facts in the log; what is not here is shown by its key."""
-
-LANGUAGES = {"en": "English", "ja": "日本語"}
-"""Each by its own name."""
 
 SCOPES: dict[Scope, str] = {
     "member": N_("Member"),
@@ -263,21 +224,23 @@ def value_text(name: str, value: Any, t: Translate) -> str:
         case _, bool():
             return t("yes") if value else t("no")
         case _, list():
-            return _listed(name, cast("list[Any]", value))
+            return _listed(name, cast("list[Any]", value), t)
         case (("result_channel_id" | "moderation_channel_id"), int()):
             return f"<#{value}>"
         case (("quota" | "rate" | "until"), str()):
             return _parsed(name, value, t)
-        case "language", str() if value in LANGUAGES:
-            return LANGUAGES[value]
+        case _, str() if value in VALUES.get(name, ()):
+            return t(VALUES[name][value])
         case _, float():
             return f"{value:g}"
         case _:
             return plain(str(value))
 
 
-def _listed(name: str, items: list[Any]) -> str:
-    """Roles and channels as mentions, anything else as words."""
+def _listed(name: str, items: list[Any], t: Translate) -> str:
+    """Roles and channels as mentions, reasons and anything else as words."""
+    if name == "reasons":
+        return reasons_text(items, t)
     mark = {"exempt_roles": "@&", "allowed_channels": "#"}.get(name)
     if mark is None:
         return ", ".join(plain(str(item)) for item in items)

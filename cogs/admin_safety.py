@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 import discord
@@ -15,15 +14,11 @@ from bot.safety.levels import Level
 from bot.safety.places import Place, effective_level
 from cogs.admin_answer import Interaction, answer, language_of, serving
 from cogs.admin_log import change_text
+from cogs.codes import LEVEL_NAMES
 from cogs.places import look_at
 from cogs.queue import queue_warning
 from cogs.render import plain
 
-LEVEL_NAMES: Mapping[Level, str] = {
-    "strict": N_("strict"),
-    "default": N_("default"),
-    "age-restricted": N_("age-restricted"),
-}
 NO_LEVEL = "none"
 LEVEL_CHOICES = [Choice(name=locale_str(name), value=level) for level, name in LEVEL_NAMES.items()]
 CHANNEL_CHOICES = [*LEVEL_CHOICES, Choice(name=locale_str(N_("none of its own")), value=NO_LEVEL)]
@@ -128,7 +123,10 @@ def safety_text(overview: SafetyOverview, place: Place, t: Translate) -> str:
         t("The host allows at most: {level}", level=t(LEVEL_NAMES[cap])),
         t("This server: {level}", level=t(LEVEL_NAMES[server.level])),
         t("This channel is age-restricted in Discord: {answer}", answer=by_discord),
-        *(f"<#{channel}>: {t(LEVEL_NAMES[level])}" for channel, level in sorted(server.channels.items())),
+        *(
+            t("Own level of {channel}: {level}", channel=f"<#{channel}>", level=t(LEVEL_NAMES[level]))
+            for channel, level in sorted(server.channels.items())
+        ),
         t("The lowest of them counts."),
     ]
     return "\n".join(lines)

@@ -13,8 +13,9 @@ from bot.safety.appeals import Appeal, AppealState, Ruling
 from bot.safety.errors import AppealNotSent, NobodyTakesAppeals
 from bot.safety.noted import ALLOWED_FOR, Kind
 from cogs.answers import told, told_beside
+from cogs.codes import APPEAL_STATES, reasons_text
 from cogs.owners import tell_hosts
-from cogs.queue import language_of_server, moderator_of, post, reasons_text, tell
+from cogs.queue import language_of_server, moderator_of, post, tell
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain
 
 KINDS: dict[Kind, str] = {
@@ -150,7 +151,32 @@ async def _post_appeal(bot: TrinArtBot, appeal: Appeal) -> int | None:
     for ruling, label in RULINGS.items():
         view.add_item(RulingButton(ruling, appeal.decision.decision_id, t(label)))
     guild_id, channel_id = appeal.decision.guild_id, appeal.moderation_channel_id
-    return await post(bot, guild_id, channel_id, appeal_embed(appeal, t), view)
+    embed = appeal_embed(appeal, t)
+    embed.add_field(name=t("What the buttons do"), value=_meaning(appeal, t), inline=False)
+    return await post(bot, guild_id, channel_id, embed, view)
+
+
+def _meaning(appeal: Appeal, t: Translate) -> str:
+    """For moderators, so that nobody takes a button for more than it is."""
+    lines = [t("Uphold: nothing changes.")]
+    match appeal.decision.kind:
+        case "prompt":
+            days = ALLOWED_FOR.days
+            lines.append(
+                t(
+                    "Overturn: this member can send the very same prompt here for {days} days, and it no "
+                    "longer counts against them.",
+                    days=days,
+                )
+            )
+        case "picture":
+            lines.append(t("Overturn: the member reads that it was a mistake. The picture was not kept."))
+        case "report":
+            lines.append(t("Overturn: it no longer counts against the member. The picture was deleted."))
+    lines.append(
+        t("Uphold and block the member: they cannot ask for pictures here until `/admin unblock` lets them.")
+    )
+    return "\n".join(lines)
 
 
 async def post_waiting(bot: TrinArtBot, guild_id: int) -> None:
@@ -176,14 +202,10 @@ def appeal_embed(appeal: Appeal, t: Translate, *, decided_by: int | None = None)
     embed.add_field(name=t("Reason"), value=reasons_text(decision.reasons, t))
     if decided_by is not None:
         outcome = t(
-            "{state}, by {moderator}", state=t(STATES_HERE[appeal.state]), moderator=f"<@{decided_by}>"
+            "{state}, by {moderator}", state=t(APPEAL_STATES[appeal.state]), moderator=f"<@{decided_by}>"
         )
         embed.add_field(name=t("Decision"), value=outcome, inline=False)
     return embed.set_footer(text=decision.decision_id)
-
-
-STATES_HERE = STATES | {"blocked": N_("upheld, and the member is blocked")}
-"""As moderators read them."""
 
 
 def _outcome_text(bot: TrinArtBot, appeal: Appeal) -> str:

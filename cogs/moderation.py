@@ -18,7 +18,8 @@ from bot.safety.errors import QueueNotPrivate
 from cogs.admin_render import stamp
 from cogs.answers import told
 from cogs.appeal import KINDS, STATES, AppealButton, RulingButton, post_waiting
-from cogs.queue import check_readers, reasons_text
+from cogs.codes import reasons_text
+from cogs.queue import check_readers
 from cogs.render import COLOUR
 from cogs.report import PictureRulingButton, ReportButton
 

@@ -10,26 +10,11 @@ import discord
 
 from bot.audit import Admin
 from bot.client import TrinArtBot
-from bot.i18n import N_, Translate, translator
+from bot.i18n import Translate, translator
 from bot.safety.errors import QueueNotPrivate
 from cogs.admin_answer import Interaction
 
 log = logging.getLogger(__name__)
-
-REASONS = {
-    "sexual_minor": N_("sexual content together with minors"),
-    "sexual": N_("sexual content"),
-    "minor": N_("minors"),
-    "real_person_sexual": N_("sexual content about real people"),
-    "server_list": N_("a word that this server does not allow"),
-    "host_list": N_("a word that the host does not allow"),
-    "too_long": N_("too long to be checked"),
-    "strict_prompt": N_("a prompt that is held to the strictest rules"),
-    "prompt": N_("a prompt that is not allowed in this place any more"),
-    "blocked_hash": N_("a picture that the host has blocked"),
-    "report": N_("reported by members"),
-}
-"""Why something was decided, by code; what is not here is shown by its code."""
 
 
 def moderator_of(interaction: Interaction) -> Admin:
@@ -51,11 +36,6 @@ async def language_of_server(bot: TrinArtBot, guild_id: int) -> Translate:
     chosen = await bot.services.administration.language(guild_id)
     guild = bot.get_guild(guild_id)
     return translator(chosen or (guild.preferred_locale.value if guild is not None else "en-US"))
-
-
-def reasons_text(reasons: Sequence[str], t: Translate) -> str:
-    """Reasons in words."""
-    return ", ".join(t(REASONS[reason]) if reason in REASONS else reason for reason in reasons) or "—"
 
 
 def everybody_reads(channel: discord.abc.GuildChannel) -> bool:

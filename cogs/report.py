@@ -24,7 +24,7 @@ from cogs.answers import told_beside, whisper
 from cogs.appeal import appeal_view
 from cogs.places import look_at
 from cogs.queue import is_age_restricted, language_of_server, moderator_of, post, tell
-from cogs.render import COLOUR, plain
+from cogs.render import COLOUR, MAX_FIELD, clip, plain
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ async def _hide(interaction: discord.Interaction[Any], message: PictureMessage, 
     await bot.services.reports.keep(message.message_id, shown)
     is_posted = reported.is_posted
     if not is_posted:
-        queue_message_id = await _post_picture(bot, message, shown, t)
+        queue_message_id = await _post_picture(bot, message, reported, shown, t)
         if queue_message_id is not None:
             await bot.services.reports.posted(message.message_id, queue_message_id)
             is_posted = True
@@ -213,13 +213,15 @@ async def _read(message: discord.Message, *, is_age_restricted: bool) -> Shown:
     )
 
 
-async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, t: Translate) -> int | None:
+async def _post_picture(
+    bot: TrinArtBot, message: PictureMessage, reported: Reported, shown: Shown, t: Translate
+) -> int | None:
     channel_id = await bot.services.administration.moderation.channel_of(message.guild_id)
     if channel_id is None:
         return None
-    embed = discord.Embed(title=t("Reported picture"), description=link_to(message), colour=COLOUR)
     place = await look_at(bot, message.guild_id, channel_id)
     released = await bot.services.rulings.look(message, shown, place)
+    embed = _report_embed(message, reported, shown if released is not None else None, t)
     if released is None:
         text = t(
             "The picture may not be shown here: less is allowed in this channel than in that one. "
@@ -231,6 +233,26 @@ async def _post_picture(bot: TrinArtBot, message: PictureMessage, shown: Shown, 
         return await post(bot, message.guild_id, channel_id, embed, _rulings(message, t), files)
     except QueueNotPrivate:
         return None  # then the buttons are at the place itself
+
+
+def _report_embed(
+    message: PictureMessage, reported: Reported, shown: Shown | None, t: Translate
+) -> discord.Embed:
+    """A reported picture as moderators read of it; None for what may not be shown where they do."""
+    embed = discord.Embed(title=t("Reported picture"), description=link_to(message), colour=COLOUR)
+    if reported.author_id:
+        embed.add_field(name=t("Member"), value=f"<@{reported.author_id}>")
+    embed.add_field(name=t("Reports"), value=str(reported.count))
+    prompt = shown.embeds[0].get("description", "") if shown is not None and shown.embeds else ""
+    if prompt:
+        # It stands under the picture like this: escaped already.
+        embed.add_field(name=t("Prompt"), value=clip(prompt, MAX_FIELD), inline=False)
+    meaning = t(
+        "Show again: as it was, and it cannot be reported again.\n"
+        "Remove for good: it is deleted and counts against the member, who can appeal.\n"
+        "Without a decision it is deleted after a day, and stays hidden."
+    )
+    return embed.add_field(name=t("What the buttons do"), value=meaning, inline=False)
 
 
 def _rulings(message: PictureMessage, t: Translate) -> discord.ui.View:

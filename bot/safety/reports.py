@@ -53,6 +53,8 @@ class Reported:
     """Whether the picture is to be hidden, by this report or an earlier one."""
     is_posted: bool
     """Whether the moderators have been told."""
+    author_id: int
+    """Who asked for the picture; 0 if that is no longer known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ class Reports:
                 count=count or 0,
                 is_hidden=picture.state == "hidden",
                 is_posted=picture.queue_message_id is not None,
+                author_id=picture.author_id,
             )
 
         with told_to_members():
