@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
+from bot.database.failures import RecordsUnavailable
 from bot.i18n import N_, Translate
-from bot.safety.errors import EverybodyReadsThere
+from bot.safety.errors import EverybodyReadsThere, QueueNotPrivate
 from bot.safety.moderation import ModerationChanges
 from bot.safety.strike_book import StrikeRecord
 from cogs.admin_answer import Interaction, answer, language_of, serving
@@ -65,8 +68,9 @@ class ModerationGroup(app_commands.Group):
             else:
                 await answer(interaction, change_text(await service.change(admin, changes), t))
             if channel is not None:
-                await check_readers(interaction.client, admin.guild_id, channel.id)
-                await post_waiting(interaction.client, admin.guild_id)
+                with suppress(QueueNotPrivate, RecordsUnavailable):  # then they go on waiting
+                    await check_readers(interaction.client, admin.guild_id, channel.id)
+                    await post_waiting(interaction.client, admin.guild_id)
 
     @app_commands.command(
         name=locale_str(N_("strikes")), description=locale_str(N_("A member's strikes in this server"))

@@ -62,7 +62,7 @@ async def test_who_decided_what_is_shown(office: Office, restrictions: AgeRestri
     lines = (await office.do("admin safety show")).splitlines()
     assert lines[0] == "**In this channel: strict**"
     assert lines[3] == "This channel is age-restricted in Discord: yes"
-    assert lines[4] == f"<#{office.world.channel.id}>: strict"
+    assert lines[4] == f"Own level of <#{office.world.channel.id}>: strict"
 
 
 async def test_a_servers_level_counts_from_the_next_request_on(office: Office) -> None:

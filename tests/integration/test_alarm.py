@@ -42,6 +42,7 @@ async def test_a_picture_that_cannot_be_checked_is_told_once_and_its_end_too(wor
     for prompt in ("1girl unchecked", "1girl"):
         await world.draw(prompt=prompt)
     await world.env.settle()
+    assert world.services.outages.due() is None, "nothing is on its way"
     assert len(heard(world)) == 2, "not more often than the bound allows"
 
 
@@ -58,8 +59,9 @@ async def test_a_check_that_never_works_is_told_once_over_restarts_and_its_end_t
             async with open_world(tmp_path, after=world) as world:
                 await until(world.env, lambda: heard(world))
                 await world.env.settle()
-                [text] = heard(world)
-        assert text.startswith("🚨 **No pictures are drawn any more.** broken, as asked")
+                assert world.services.outages.due() is None, "nothing is on its way"
+                assert len(heard(world)) == 1
+        assert heard(world)[0].startswith("🚨 **No pictures are drawn any more.** broken, as asked")
         broken.unlink()
         async with open_world(tmp_path, after=world) as world:
             await until(world.env, lambda: len(heard(world)) == 2)

@@ -92,6 +92,7 @@ async def test_the_host_overturns_a_false_verdict_about_minors(
     async with world.database.session() as session:
         audit = list(await session.scalars(select(AuditRow).order_by(AuditRow.id)))[-1]
     assert (audit.guild_id, audit.actor_id, audit.action) == (EVERYWHERE, owner.id, "appeal.overturn")
+    assert audit.after is not None
     assert audit.after["decision"] == decision_id
     assert all(body["allowed_mentions"] == {"parse": []} for body in sent_messages(world.env, first))
 
