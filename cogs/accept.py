@@ -89,5 +89,6 @@ def terms_embed(t: Translate) -> discord.Embed:
     """The terms, with the version of their text."""
     lines = [t(INTRODUCTION), *(f"{number}. {t(text)}" for number, text in enumerate(RESTRICTIONS, 1))]
     embed = discord.Embed(title=t("Terms of use"), colour=COLOUR)
-    embed.description = "\n".join([*lines, "", t(CONCLUSION, url=LICENCE_URL)])
+    # In brackets: Discord would take a Japanese full stop, and what follows it, for a part of the address.
+    embed.description = "\n".join([*lines, "", t(CONCLUSION, url=f"<{LICENCE_URL}>")])
     return embed.set_footer(text=t("Version {version} of this text", version=TERMS_VERSION))

@@ -48,7 +48,7 @@ RESTRICTIONS = (
     ),
 )
 CONCLUSION = N_(
-    "The licence's own text counts: <{url}>. Whoever breaks these rules can be paused or blocked. You are "
+    "The licence's own text counts: {url}. Who breaks these rules can be paused or blocked. You are "
     "responsible for what you ask for; those who made the model claim no rights in your pictures."
 )
 

@@ -164,7 +164,7 @@ async def test_terms_can_be_read_and_accepted_without_a_command(
         again = await newcomer.slash(world.channel, "terms")
     assert again.response is not None
     assert buttons(again.response) == []
-    assert again.response.embeds
+    assert "-license>" in str(again.response.embeds[0].description), "a link that ends where it should"
     assert is_japanese(again.response.content) == (locale == "ja")
 
 
