@@ -71,7 +71,7 @@ async def test_what_is_left_goes_down_with_each_picture(place: Place) -> None:
     assert (await bars(place))["You, here"] == f"{EMPTY} 0 of 0.01 left this week · resets {resets}"
     text = await summary(place)
     assert "You have 0 left this week: 0 of those." in text
-    assert f"⚠️ This costs {COST_TOLD} pictures, and you have 0 of 0.01 left this week." in text
+    assert f"⚠️ This costs {COST_TOLD} pictures, and you have 0 of 0.01 left this week (" in text
 
 
 async def test_every_limit_that_applies_has_a_bar(place: Place) -> None:
