@@ -7,12 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from .bot_process import BotProcess, gate, running_bot, until_it_can_draw, wait_gone
+from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
 from .handles import Interaction
-from .loopback_discord import LoopbackDiscord
-from .payloads import JSON
-from .scene import DELIVERY_SECONDS, Scene, stop
-from .seen import has_pictures, job_states, shows_progress
+from .scene import DELIVERY_SECONDS, Scene, kill, stop
+from .seen import has_pictures, job_states, shows_progress, with_pictures
 
 SEND = "/channels/*/messages"
 
@@ -25,13 +23,6 @@ async def ask_too_slowly(scene: Scene) -> Interaction:
     return interaction
 
 
-async def kill(scene: Scene) -> None:
-    family = scene.bot.family()
-    scene.bot.kill()
-    await scene.bot.exit_code()
-    await wait_gone(family)
-
-
 @asynccontextmanager
 async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
     """Another bot on the same folder, until it has ended in order and its jobs are done."""
@@ -40,15 +31,6 @@ async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
         yield successor
         successor.terminate()
         assert await successor.exit_code() == 0
-
-
-def with_pictures(server: LoopbackDiscord) -> list[JSON]:
-    """All messages that show pictures, in all channels."""
-    return [
-        message
-        for message in server.world.messages.values()
-        if any(file["filename"].startswith("trinart-") for file in message["attachments"])
-    ]
 
 
 async def test_a_message_that_arrived_while_the_bot_was_killed_is_not_sent_again(scene: Scene) -> None:
