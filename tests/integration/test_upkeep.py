@@ -267,9 +267,12 @@ async def test_what_a_job_did_not_use_comes_back_to_those_who_paid(
         assert {entry.grant_id: entry.amount for entry in closed if entry.amount} == left_over
 
 
-async def test_a_job_that_cannot_be_read_ends_refunded_and_holds_up_no_other(house: House) -> None:
+@pytest.mark.parametrize("request_", [b"\xc1", b"", b"\x81\xa6prompt\xa1\xff"], ids=["no", "none", "no text"])
+async def test_a_job_that_cannot_be_read_ends_refunded_and_holds_up_no_other(
+    house: House, request_: bytes
+) -> None:
     unreadable, readable = await house.reserve(), await house.reserve()
-    await house.change(update(JobRow).where(JobRow.id == unreadable.id).values(request=b"\xc1"))
+    await house.change(update(JobRow).where(JobRow.id == unreadable.id).values(request=request_))
     assert [job.id for job in await house.jobs.unfinished()] == [readable.id]
     assert (await house.state(unreadable), await house.total(unreadable)) == ("failed", 0)
     assert not await house.find()
