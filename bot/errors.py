@@ -161,6 +161,13 @@ class UnexpectedError(MemberError):
     message = N_("Something went wrong on our side. Nothing was charged; please try again.")
 
 
+class PictureNotKept(MemberError):
+    message = N_(
+        "The picture was drawn, but the bot's disk did not take it, so it cannot be shown. "
+        "Nothing was charged; please try again later. (job {job_id})"
+    )
+
+
 class Postponed(MemberError):
     message = N_(
         "The bot's records cannot be reached just now. Your picture is not lost: it comes by itself "

@@ -24,6 +24,7 @@ from bot.pictures import PictureStore
 from bot.quotas import Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
 from bot.reservations import Reservations
+from bot.shards import Shards
 from bot.upkeep import Upkeep
 from engine.protocol import Image
 from tests.fixtures.stored import CARD, REQUEST
@@ -190,6 +191,31 @@ async def test_pictures_nobody_fetched_are_refunded_after_a_day(house: House) ->
     assert (await house.state(job), await house.total(job)) == ("failed", 0)
     assert (await house.state(other), await house.total(other)) == ("succeeded", -other.cost)
     assert house.files() == [image.file_name for image in other.images]
+
+
+async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path: Path) -> None:
+    """Its files are in a folder of its own: what this process cannot delete it does not give up."""
+
+    def process(shard: int, folder: Path) -> Upkeep:
+        return Upkeep(
+            house.database,
+            house.jobs,
+            PictureStore(folder),
+            pictures_dir=folder,
+            retention=timedelta(days=30),
+            shards=Shards(ids=frozenset({shard}), count=2),
+            clock=lambda: house.now,
+        )
+
+    job = await house.jobs.note_delivery(await house.draw(), "undelivered_at")
+    assert job.origin.guild_id is not None
+    owner = (job.origin.guild_id >> 22) % 2
+    house.now += timedelta(days=2)
+    await process(1 - owner, tmp_path / "elsewhere").refund_kept()
+    assert (await house.state(job), await house.total(job)) == ("succeeded", -job.cost)
+    assert house.files() == [image.file_name for image in job.images]
+    await process(owner, house.folder).refund_kept()
+    assert (await house.state(job), await house.total(job), house.files()) == ("failed", 0, [])
 
 
 async def test_the_first_failed_delivery_counts(house: House) -> None:
