@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cogs.reply import HISTORY_LIMIT
+
 from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
 from .handles import Interaction
 from .scene import DELIVERY_SECONDS, Scene, kill, stop
@@ -94,3 +96,27 @@ async def test_a_message_whose_confirmation_is_lost_is_not_sent_again(
     await stop(scene)
     assert job_states(scene.data_dir) == ["delivered"]
     assert len(with_pictures(scene.server)) == 1
+
+
+async def test_a_message_that_arrived_is_found_behind_no_others(scene: Scene) -> None:
+    """Since the first attempt there were more messages than are looked through, all of them older."""
+    await ask_too_slowly(scene)
+    first = scene.server.hold_next("POST", SEND, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await first.arrived(DELIVERY_SECONDS)
+    for _ in range(HISTORY_LIMIT + 1):
+        world = scene.server.world
+        world.post(world.draft(scene.server.channel["id"]), {"content": "chatter"}, {})
+    scene.server.fail_next("POST", SEND, None, apply=True, uploads_only=True)
+    first.lose()
+    await scene.server.world.pulse.until(
+        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the message"
+    )
+    for message in with_pictures(scene.server):
+        message.pop("nonce")  # Discord forgets it after some minutes
+    looked = len(scene.server.requests)
+    await stop(scene)
+    assert job_states(scene.data_dir) == ["delivered"]
+    assert len(with_pictures(scene.server)) == 1
+    [page] = [r for r in scene.server.requests[looked:] if r.fits("GET", SEND)]
+    assert page.query.keys().isdisjoint({"after", "before"}), "the newest ones, and no further"
