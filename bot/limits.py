@@ -229,7 +229,7 @@ def refusal(limit: Limit, cost: int, left: int, now: datetime, *, beside: int = 
     assert limit.quota.amount is not None
     kind = quota_kind(limit, cost, beside)
     return kind(
-        whose=whose(limit),
+        whose=whose(limit, beside),
         cost=cost,
         left=left,
         amount=limit.quota.amount + beside,

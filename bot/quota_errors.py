@@ -105,8 +105,10 @@ QUOTAS: dict[Scope, type[LimitReached]] = {
 }
 
 
-def whose(limit: Limit) -> Phrase:
-    """Whom a quota is of, in the middle of a sentence."""
+def whose(limit: Limit, beside: int = 0) -> Phrase:
+    """Whom a quota is of, in the middle of a sentence; and that grants add to it, unless it is 0."""
+    if beside and limit.quota.amount:
+        return Phrase(N_("{whose} with what you were given"), {"whose": whose(limit)})
     if limit.scope != "member":
         return Phrase(_OTHERS[limit.scope])
     if limit.giver == "role" and limit.role_id == limit.account.guild_id:
