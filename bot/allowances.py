@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from bot.jobs import utc_now
 from bot.limits import EVERYWHERE, Books, Grant, Left, decide, least_left
 from bot.quotas import Asker, HostRules, Limit, Rate, ServerRules, limits_of
 from bot.reservations import read_books
-from bot.rolling import with_time
+from bot.rolling import ComesBack, what_comes_back, with_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class LimitLeft:
     left: int
     resets_at: datetime | None
     """None where the window rolls."""
+    comes_back: ComesBack | None = None
+    """Where the window rolls and is used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +82,30 @@ class Allowances:
                 refusal = _refusal(asker, cost, books, self._host, now)
                 if refusal is not None:
                     refusal = await with_time(session, refusal, asker, now)
-        return allowance_in(books, asker, self._host, refusal, now)
+                limits = limits_of(asker, books.rules_of(asker.guild_id), self._host)
+                rolling = await what_comes_back(session, limits, books, now)
+        return allowance_in(books, asker, self._host, refusal, now, rolling)
 
 
 def allowance_in(
-    books: Books, asker: Asker, host: HostRules, refusal: LimitReached | None, now: datetime
+    books: Books,
+    asker: Asker,
+    host: HostRules,
+    refusal: LimitReached | None,
+    now: datetime,
+    rolling: Mapping[Limit, ComesBack] | None = None,
 ) -> Allowance:
-    """What the books say of a member."""
+    """What the books say of a member, and, of windows that roll, when what they have used comes back."""
     rules = books.rules_of(asker.guild_id)
     limits = limits_of(asker, rules, host)
     return Allowance(
         limits=[
-            LimitLeft(limit=limit, left=books.left(limit, now), resets_at=limit.resets_at(now))
+            LimitLeft(
+                limit=limit,
+                left=books.left(limit, now),
+                resets_at=limit.resets_at(now),
+                comes_back=(rolling or {}).get(limit),
+            )
             for limit in limits
         ],
         grants=books.grants.get((asker.guild_id, asker.user_id), []),

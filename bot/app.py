@@ -76,6 +76,7 @@ async def open_services(
     policy, prompts = Policy.load(settings.safety_policy), PromptScreen.load(settings.safety_rules)
     signer = await asyncio.to_thread(ContentSigner.from_settings, settings)
     engine = _make_engine(settings, policy, worker_module, checker_module)
+    shards = Shards.parse(settings.shards)
     async with Database.connect(settings.resolved_database_url) as database:
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         kept_files = KeptFiles(settings.reported_dir)
@@ -87,9 +88,11 @@ async def open_services(
             also=[reports.expire],
             pictures_dir=settings.pictures_dir,
             retention=timedelta(days=settings.retention_days),
+            shards=shards,
         )
+        await pictures.prepare()
         await upkeep.reconcile()
-        book, shards = PresetBook.load(), Shards.parse(settings.shards)
+        book = PresetBook.load()
         decisions = _make_decisions(settings, policy)
         screening = Screening(database, prompts, decisions, cap=settings.safety_level)
         presets = PresetStore(database, book, screening)

@@ -9,17 +9,16 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from bot.content_credentials import ContentSigner, SigningFailed
 from bot.database.session import Database, NoDatabase, head_revision, is_known
 from bot.errors import OperatorError
 from bot.jobs import utc_now
+from bot.pictures import PicturesNotWritable, PictureStore, try_writing
 from bot.reconcile import find_discrepancies, mend
 from bot.settings import Settings
 from engine.client import EngineClient, EngineStatus
@@ -46,6 +45,7 @@ async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         _python,
         _token,
         _data_dir,
+        _pictures,
         _database,
         partial(_accounts, fix=fix),
         _signing,
@@ -75,7 +75,7 @@ async def _data_dir(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
-        await asyncio.to_thread(_write_something, existing)
+        await asyncio.to_thread(try_writing, existing)
         free = shutil.disk_usage(existing).free
     except OSError as error:
         return Finding(
@@ -90,12 +90,16 @@ async def _data_dir(settings: Settings) -> Finding:
     return Finding("Data folder", True, text)
 
 
-def _write_something(folder: Path) -> None:
-    """Permissions and free bytes do not tell it: a quota or a read-only disk is noticed by writing."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(4096))
-        file.flush()
-        os.fsync(file.fileno())
+async def _pictures(settings: Settings) -> Finding:
+    """It may be a disk of its own, and it may be somebody else's."""
+    check, folder = "Pictures", settings.pictures_dir
+    if not folder.exists():
+        return Finding(check, True, "no folder yet; made at the first start")
+    try:
+        await PictureStore(folder).prepare()
+    except PicturesNotWritable as error:
+        return Finding(check, False, str(error))
+    return Finding(check, True, f"can be written into {folder.absolute()}")
 
 
 async def _database(settings: Settings) -> Finding:

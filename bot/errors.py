@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, cast
 
@@ -159,6 +161,13 @@ class UnexpectedError(MemberError):
     message = N_("Something went wrong on our side. Nothing was charged; please try again.")
 
 
+class PictureNotKept(MemberError):
+    message = N_(
+        "The picture was drawn, but the bot's disk did not take it, so it cannot be shown. "
+        "Nothing was charged; please try again later. (job {job_id})"
+    )
+
+
 class Postponed(MemberError):
     message = N_(
         "The bot's records cannot be reached just now. Your picture is not lost: it comes by itself "
@@ -193,8 +202,7 @@ class LimitReached(MemberError):
 
     def text(self, locale: str) -> str:
         """Amounts as pictures, times as Discord shows them in the reader's own zone."""
-        t = translator(locale)
-        return t(self.message, **{name: _told(name, value, t) for name, value in self.fields.items()})
+        return Phrase(self.message, self.fields).text(translator(locale))
 
     @property
     def code(self) -> str:
@@ -202,8 +210,22 @@ class LimitReached(MemberError):
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
 
+@dataclass(frozen=True)
+class Phrase:
+    """A text with its fields, or a part of one, translated when it is known who reads it."""
+
+    message: str
+    fields: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def text(self, t: Translate) -> str:
+        """In the reader's language."""
+        return t(self.message, **{name: _told(name, value, t) for name, value in self.fields.items()})
+
+
 def _told(name: str, value: object, t: Translate) -> object:
     match name, value:
+        case _, Phrase():
+            return value.text(t)
         case "cost", int(thousandths):
             return amount_text(thousandths, t)
         case (("left" | "amount"), int(thousandths)):
@@ -250,62 +272,6 @@ def window_text(window: str, t: Translate) -> str:
     if hours % 24 or hours == 24:
         return t(N_("in {hours} hours"), hours=hours)
     return t(N_("in {days} days"), days=hours // 24)
-
-
-class MemberQuotaUsedUp(LimitReached):
-    message = N_(
-        "This costs {cost}, and you have {left} of {amount} left {window}. "
-        "Try again {when}, or ask for fewer images or steps or a smaller size. Nothing was charged."
-    )
-
-
-class ChannelQuotaUsedUp(LimitReached):
-    message = N_(
-        "This costs {cost}, and this channel has {left} of {amount} left {window}, for everybody "
-        "together. Try again {when}, or in another channel. Nothing was charged."
-    )
-
-
-class ServerQuotaUsedUp(LimitReached):
-    message = N_(
-        "This costs {cost}, and this server has {left} of {amount} left {window}, for everybody "
-        "together. Try again {when}. Nothing was charged."
-    )
-
-
-class HostUserQuotaUsedUp(LimitReached):
-    message = N_(
-        "This costs {cost}, and you have {left} of the {amount} left {window} that the host of this "
-        "bot gives each person, over all servers. Try again {when}. Nothing was charged."
-    )
-
-
-class HostServerQuotaUsedUp(LimitReached):
-    message = N_(
-        "This costs {cost}, and this server has {left} of the {amount} left {window} that the host "
-        "of this bot gives each server. Try again {when}. Nothing was charged."
-    )
-
-
-class CostsTooMuch(LimitReached):
-    message = N_(
-        "This costs {cost}, more than the {amount} that are allowed {window} in all. "
-        "Ask for fewer images or steps or a smaller size. Nothing was charged."
-    )
-
-
-class TooOften(LimitReached):
-    message = N_(
-        "That was too fast: the limit for requests is {count} in {seconds} seconds. Try again {when}. "
-        "Nothing was charged."
-    )
-
-
-class TooManyJobs(LimitReached):
-    message = N_(
-        "Requests of yours that wait or are being drawn: {limit}, as many as are allowed at a time. "
-        "Try again when one is done; /jobs shows them. Nothing was charged."
-    )
 
 
 class MemberBlocked(LimitReached):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from bot.database.session import Database
 from bot.jobs import ENDED, JobState
 from bot.safety.delivery import WITHHELD
 from engine.protocol import GenerationRequest
+
+log = logging.getLogger(__name__)
 
 MOST_LIVE, MOST_ENDED = 5, 8
 """What one message has room for; there is a Cancel button for each job that goes on."""
@@ -59,6 +62,8 @@ class History:
 
     live: list[PastJob]
     ended: list[PastJob]
+    unreadable: int = 0
+    """How many there are beside these that cannot be read."""
 
 
 class JobHistory:
@@ -79,14 +84,21 @@ class JobHistory:
                 live = list(await session.scalars(mine.where(JobRow.state.not_in(ENDED)).limit(MOST_LIVE)))
                 ended = list(await session.scalars(mine.where(JobRow.state.in_(ENDED)).limit(MOST_ENDED)))
                 paid = await paid_for(session, [row.id for row in (*live, *ended)])
+        told = {row.id: _to_past(row, paid.get(row.id, 0)) for row in (*live, *ended)}
         return History(
-            live=[_to_past(row, paid.get(row.id, 0)) for row in live],
-            ended=[_to_past(row, paid.get(row.id, 0)) for row in ended],
+            live=[job for row in live if (job := told[row.id]) is not None],
+            ended=[job for row in ended if (job := told[row.id]) is not None],
+            unreadable=list(told.values()).count(None),
         )
 
 
-def _to_past(row: JobRow, paid: int) -> PastJob:
-    request = msgspec.msgpack.decode(row.request, type=GenerationRequest)
+def _to_past(row: JobRow, paid: int) -> PastJob | None:
+    try:
+        request = msgspec.msgpack.decode(row.request, type=GenerationRequest)
+    except ValueError:
+        # Not what is wrong with it: that would quote it.
+        log.error("job %s cannot be read", row.id)
+        return None
     return PastJob(
         id=row.id,
         # The check constraint on the column holds it to the states.

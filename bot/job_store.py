@@ -158,10 +158,10 @@ class JobStore:
             return settings.result_channel_id if settings is not None else None
 
     async def get(self, job_id: str) -> Job | None:
-        """A job by its id."""
+        """A job by its id, if it is there and can be read."""
         async with self._database.session() as session:
             row = await session.get(JobRow, job_id, options=[selectinload(JobRow.images)])
-            return to_job(row) if row is not None else None
+            return _readable(row) if row is not None else None
 
     async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
         """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
@@ -203,6 +203,7 @@ class JobStore:
 def _readable(row: JobRow) -> Job | None:
     try:
         return to_job(row)
-    except msgspec.MsgspecError:
-        log.exception("job %s cannot be read", row.id)
+    except ValueError:
+        # Not what is wrong with it: that would quote it.
+        log.error("job %s cannot be read", row.id)
         return None

@@ -154,7 +154,7 @@ def to_job(row: JobRow) -> Job:
     """A row with its images as the rest of the bot knows it.
 
     Raises:
-        msgspec.MsgspecError: another version of the bot wrote it.
+        ValueError: another version of the bot wrote it, or something else changed it.
     """
     return Job(
         id=row.id,
@@ -193,5 +193,5 @@ def to_job(row: JobRow) -> Job:
         # The same holds for the levels.
         level=row.level,  # pyright: ignore[reportArgumentType]
         is_strict=row.prompt_decision != "allow",
-        prompt_reasons=tuple(row.prompt_reasons),
+        prompt_reasons=msgspec.convert(row.prompt_reasons, tuple[str, ...]),
     )

@@ -11,34 +11,28 @@ from datetime import datetime
 
 from bot.errors import (
     ChannelNotAllowed,
-    ChannelQuotaUsedUp,
-    CostsTooMuch,
-    HostServerQuotaUsedUp,
-    HostUserQuotaUsedUp,
     LimitReached,
     MemberBlocked,
-    MemberQuotaUsedUp,
-    ServerQuotaUsedUp,
+    Phrase,
     ServerSuspended,
     ServerSwitchedOff,
     StrikePause,
     TermsNotAccepted,
+)
+from bot.quota_errors import (
+    HOSTS_LIMIT,
+    SERVERS_LIMIT,
+    CostsTooMuch,
     TooManyJobs,
     TooOften,
+    quota_kind,
+    whose,
 )
-from bot.quotas import Account, Asker, HostRules, Limit, Rate, Scope, ServerRules, limits_of
+from bot.quotas import Account, Asker, HostRules, Limit, Rate, ServerRules, limits_of
 from bot.safety.strikes import Pause
 
 EVERYWHERE = 0
 """In place of a server's id: the host's own limits, over all servers and direct messages."""
-
-REFUSALS: dict[Scope, type[LimitReached]] = {
-    "member": MemberQuotaUsedUp,
-    "channel": ChannelQuotaUsedUp,
-    "server": ServerQuotaUsedUp,
-    "host_member": HostUserQuotaUsedUp,
-    "host_server": HostServerQuotaUsedUp,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,25 +170,28 @@ def _check_live(asker: Asker, rules: ServerRules, books: Books, host: HostRules)
     everywhere = sum(count for (_, user_id), count in books.live.items() if user_id == asker.user_id)
     here = books.live.get((asker.guild_id, asker.user_id), 0)
     if host.concurrent_jobs is not None and everywhere >= host.concurrent_jobs:
-        raise TooManyJobs(limit=host.concurrent_jobs)
+        raise TooManyJobs(whose=HOSTS_LIMIT, live=everywhere, limit=host.concurrent_jobs)
     own = None if rules.is_exempt(asker) else rules.concurrent_jobs
     if own is not None and here >= own:
-        raise TooManyJobs(limit=own)
+        raise TooManyJobs(whose=SERVERS_LIMIT, live=here, limit=own)
 
 
 def _take_tokens(
     asker: Asker, rules: ServerRules, books: Books, host: HostRules, now: datetime
 ) -> dict[tuple[int, int], datetime]:
     own = None if rules.is_exempt(asker) or not asker.guild_id else rules.rate
-    rates: list[tuple[int, Rate | None]] = [(EVERYWHERE, host.rate), (asker.guild_id, own)]
+    rates: list[tuple[int, Rate | None, Phrase]] = [
+        (EVERYWHERE, host.rate, HOSTS_LIMIT),
+        (asker.guild_id, own, SERVERS_LIMIT),
+    ]
     buckets: dict[tuple[int, int], datetime] = {}
-    for guild_id, rate in rates:
+    for guild_id, rate, of_whom in rates:
         if rate is None:
             continue
         key = (guild_id, asker.user_id)
         buckets[key], wait = rate.take(books.buckets.get(key), now)
         if wait is not None:
-            raise TooOften(count=rate.count, seconds=rate.seconds, when=wait)
+            raise TooOften(whose=of_whom, count=rate.count, seconds=rate.seconds, when=wait)
     return buckets
 
 
@@ -225,15 +222,18 @@ def _usable(grants: Sequence[Grant], now: datetime) -> list[Grant]:
 
 
 def refusal(limit: Limit, cost: int, left: int, now: datetime, *, beside: int = 0) -> LimitReached:
-    """The error that tells a member of a limit: how much is left, and when there will be more.
+    """The error that tells a member of a limit: whose it is, how much is left, and when there will be more.
 
-    `beside` is what grants add to it. What is more than all of it together is not possible later either.
+    `left` and the amount that is told have the grants in them that `beside` adds to the quota.
     """
     assert limit.quota.amount is not None
-    if cost > limit.quota.amount + beside:
-        return CostsTooMuch(cost=cost, amount=limit.quota.amount + beside, window=limit.quota.window)
-    kind = REFUSALS[limit.scope]
-    when = limit.resets_at(now)
+    kind = quota_kind(limit, cost, beside)
     return kind(
-        cost=cost, left=left, amount=limit.quota.amount, window=limit.quota.window, when=when, limit=limit
+        whose=whose(limit, beside),
+        cost=cost,
+        left=left,
+        amount=limit.quota.amount + beside,
+        window=limit.quota.window,
+        when=limit.resets_at(now),
+        limit=None if issubclass(kind, CostsTooMuch) else limit,  # no time helps: none is looked for
     )

@@ -13,8 +13,8 @@ from bot.errors import (
     GenerationFailed,
     MemberError,
     ModelUnavailable,
+    PictureNotKept,
     QueueFull,
-    UnexpectedError,
     cancelled,
 )
 from bot.job_store import IllegalTransition, JobStore
@@ -93,7 +93,7 @@ class Outcomes:
 
         Raises:
             PicturesWithheld: that is all of them; the job has ended.
-            UnexpectedError: the disk did not take them; the job has failed.
+            PictureNotKept: the disk did not take them; the job has failed.
             SQLAlchemyError | OSError: the database did not answer; the job goes on later.
         """
         try:
@@ -103,7 +103,7 @@ class Outcomes:
             log.exception("the pictures of job %s could not be written", job.id)
             if not await self.give_up(job, "disk"):
                 raise
-            raise UnexpectedError from error
+            raise PictureNotKept(job_id=job.id[:8]) from error
         rows = self._desk.rows(job, stored, withheld)
         job = await self._jobs.succeed(job, stored, seconds=seconds, card=card, decisions=rows)
         shown = {number: image for number, image in enumerate(images) if number not in withheld}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
 import re
+import tempfile
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image as PillowImage
 
 from bot.content_credentials import ContentSigner
+from bot.errors import OperatorError
 from bot.jobs import StoredImage
 from bot.safety.policy import has_valid_scores
 from bot.safety.release import ReleasedImage
@@ -39,11 +43,43 @@ class Upload:
         return f"image/{Path(self.file_name).suffix.removeprefix('.')}"
 
 
+class PicturesNotWritable(OperatorError):
+    """No picture could be kept until Discord has it, so none may be drawn."""
+
+    def __init__(self, folder: Path, reason: str | None) -> None:
+        super().__init__(
+            f"Pictures cannot be kept in {folder.absolute()}: {reason}. Let this user write there and make "
+            "room, or set TRINART_DATA_DIR to another folder.",
+            exit_code=1,
+        )
+
+
+def try_writing(folder: Path) -> None:
+    """Raise the OSError that keeps files from being written into a folder, if there is one.
+
+    Permissions and free bytes do not tell it: a quota or a read-only disk is noticed by writing.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class PictureStore:
     """A folder with the pictures of jobs that Discord has not confirmed yet."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    async def prepare(self) -> None:
+        """Make the folder, and find out now whether pictures can be written into it.
+
+        Raises:
+            PicturesNotWritable: none can.
+        """
+        await asyncio.to_thread(self._prepare)
 
     async def save(
         self, job_id: str, images: Sequence[Image], withheld: Collection[int] = ()
@@ -62,8 +98,23 @@ class PictureStore:
         """Remove pictures that are no longer needed."""
         await asyncio.to_thread(self._delete, images)
 
+    def _prepare(self) -> None:
+        try:
+            if not self._folder.exists():
+                self._folder.mkdir(parents=True)
+            try_writing(self._folder)
+        except OSError as error:
+            raise PicturesNotWritable(self._folder, error.strerror) from error
+
     def _save(self, job_id: str, images: Sequence[Image], withheld: Collection[int]) -> list[StoredImage]:
         self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._store(job_id, images, withheld)
+        except OSError:
+            self._discard(job_id, len(images))
+            raise
+
+    def _store(self, job_id: str, images: Sequence[Image], withheld: Collection[int]) -> list[StoredImage]:
         stored: list[StoredImage] = []
         for position, image in enumerate(images):
             name = "" if position in withheld else f"{job_id}-{position}.png"
@@ -91,6 +142,13 @@ class PictureStore:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self._folder / name)
+
+    def _discard(self, job_id: str, count: int) -> None:
+        """Take back what was written of a job before something went wrong: a full disk needs the room."""
+        for position in range(count):
+            for name in (f"{job_id}-{position}.png", f"{job_id}-{position}.png.part"):
+                with suppress(OSError):
+                    (self._folder / name).unlink()
 
     def _load(self, images: Sequence[StoredImage]) -> dict[int, Image] | None:
         loaded: dict[int, Image] = {}

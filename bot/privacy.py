@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,7 @@ from bot.database.people import (
 )
 from bot.database.safety import SafetyDecisionRow
 from bot.database.session import Database
+from bot.database.stored_json import UNREADABLE
 from bot.errors import MemberError
 from bot.i18n import N_
 from bot.jobs import ENDED, StoredImage, utc_now
@@ -48,8 +50,11 @@ from bot.ledger import BOT
 from bot.pictures import PictureStore
 from engine.protocol import GenerationRequest
 
+log = logging.getLogger(__name__)
+
 SECRET = {"interaction_token"}
 """Columns that no file shows: whoever has a token can answer in the bot's name."""
+NOT_READ = "could not be read"
 NOBODY = 0
 """The author of a preset whose author's data was deleted."""
 
@@ -71,6 +76,8 @@ class Export:
 
     file_name: str
     data: bytes
+    unreadable: int
+    """How many values in it could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,16 +204,21 @@ async def _read(session: AsyncSession, model: type[Base], condition: ColumnEleme
 
 
 def _pack(user_id: int, now: datetime, tables: Mapping[str, list[Any]], size_limit: int) -> Export:
-    content = {"user_id": str(user_id), "exported_at": now} | {
-        name: [_readable(row, user_id) for row in rows] for name, rows in tables.items()
-    }
+    told = {name: [_readable(row, user_id) for row in rows] for name, rows in tables.items()}
+    content = {"user_id": str(user_id), "exported_at": now} | told
+    unreadable = 0
+    for name, rows in told.items():
+        for row in rows:
+            if lost := list(row.values()).count(UNREADABLE):
+                unreadable += lost
+                log.error("%s: row %s cannot be read", name, row.get("id") or row.get("job_id"))
     name = f"trinart-{user_id}.json"
-    data = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    data = msgspec.json.format(msgspec.json.encode(content, enc_hook=_encode), indent=1)
     if len(data) > size_limit:
         name, data = name + ".gz", gzip.compress(data)
     if len(data) > size_limit:
         raise ExportTooLarge
-    return Export(file_name=name, data=data)
+    return Export(file_name=name, data=data, unreadable=unreadable)
 
 
 def _readable(row: Mapping[str, Any], user_id: int) -> dict[str, Any]:
@@ -216,6 +228,19 @@ def _readable(row: Mapping[str, Any], user_id: int) -> dict[str, Any]:
         if column in SECRET or (column == "actor_id" and value not in (user_id, BOT)):
             continue
         if column == "request":
-            value = msgspec.msgpack.decode(value, type=GenerationRequest)
+            value = _request(value)
         told[column] = str(value) if column.endswith("_id") and isinstance(value, int) else value
     return told
+
+
+def _encode(value: object) -> str:
+    if value is UNREADABLE:
+        return NOT_READ
+    raise NotImplementedError(f"no JSON is known for a {type(value).__name__}")
+
+
+def _request(stored: bytes) -> object:
+    try:
+        return msgspec.msgpack.decode(stored, type=GenerationRequest)
+    except ValueError:  # the others of the member's rows are theirs all the same
+        return UNREADABLE

@@ -6,8 +6,8 @@ Step 4 of a request's life. Pure rules: the clock is passed in, the sums come fr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
@@ -28,6 +28,8 @@ CalendarWindow = Literal["day", "week", "month"]
 _CALENDAR_HOURS = {"day": 24.0, "week": 168.0, "month": 730.5}
 
 Scope = Literal["member", "channel", "server", "host_member", "host_server"]
+Giver = Literal["own", "role", "server", "host"]
+"""Whose choice a member's quota is: made for this member, for a role, for every member, or by the host."""
 
 
 def cost_of(request: GenerationRequest) -> int:
@@ -234,6 +236,10 @@ class Limit:
     quota: Quota
     account: Account
     timezone: ZoneInfo
+    giver: Giver = "own"
+    """Of a member's quota."""
+    role_id: int = 0
+    """The role that gives it, if one does."""
 
     def starts_at(self, now: datetime) -> datetime:
         """The beginning of its window."""
@@ -256,7 +262,8 @@ def limits_of(asker: Asker, rules: ServerRules, host: HostRules) -> list[Limit]:
 
     if not rules.is_exempt(asker):
         own = member_quota(asker, rules, host)
-        add("member", own, Account("member", here, asker.user_id), timezone)
+        add("member", own.quota, Account("member", here, asker.user_id), timezone)
+        limits = [replace(limit, giver=own.giver, role_id=own.role_id) for limit in limits]
     if here:
         channel = rules.quotas.get(("channel", asker.channel_id))
         add("channel", channel, Account("channel", here, asker.channel_id), timezone)
@@ -266,14 +273,22 @@ def limits_of(asker: Asker, rules: ServerRules, host: HostRules) -> list[Limit]:
     return limits
 
 
-def member_quota(asker: Asker, rules: ServerRules, host: HostRules) -> Quota:
+class MemberQuota(NamedTuple):
+    """What a member may draw in a server, and whose choice that is."""
+
+    quota: Quota
+    giver: Giver
+    role_id: int = 0
+
+
+def member_quota(asker: Asker, rules: ServerRules, host: HostRules) -> MemberQuota:
     """The member's own, or the best of the member's roles, or the server's default, or the host's."""
     if own := rules.quotas.get(("member", asker.user_id)):
-        return own
-    if best := _best(rules.quotas.get(("role", role_id)) for role_id in asker.role_ids):
-        return best
-    return rules.quotas.get(("default", 0), host.default_quota)
-
-
-def _best(quotas: Iterable[Quota | None]) -> Quota | None:
-    return max((quota for quota in quotas if quota), key=lambda quota: quota.generosity, default=None)
+        return MemberQuota(own, "own")
+    of_roles = {role_id: rules.quotas.get(("role", role_id)) for role_id in sorted(asker.role_ids)}
+    given = [MemberQuota(quota, "role", role_id) for role_id, quota in of_roles.items() if quota]
+    if given:
+        return max(given, key=lambda one: one.quota.generosity)
+    if default := rules.quotas.get(("default", 0)):
+        return MemberQuota(default, "server")
+    return MemberQuota(host.default_quota, "host")

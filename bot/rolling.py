@@ -1,11 +1,13 @@
 """Windows that roll: when enough of what a limit's window has used will have left it.
 
-Step 4 of a request's life, for the refusal's "try again". A window that begins anew says that by itself.
+Step 4 of a request's life, for the refusal's "try again", and for `/quota`. A window that begins anew says
+that by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -13,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.balances import grants_of, sums, used_since
 from bot.errors import LimitReached
-from bot.limits import Grant
+from bot.limits import Books, Grant
 from bot.quotas import CLOCKS_DIFFER, Asker, Limit
 
 TICK = timedelta(microseconds=1)
@@ -50,6 +52,49 @@ def when_affordable(
         if len(lasting) == len(valid):
             return when
         valid = lasting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComesBack:
+    """When what a window that rolls has used comes back: the next of it, and all."""
+
+    next_at: datetime
+    all_at: datetime | None
+    """None where so many entries are in the window that it was not looked for."""
+
+
+def comes_back(
+    entries: Sequence[tuple[datetime, int]], *, used: int, amount: int, window: timedelta
+) -> ComesBack | None:
+    """When more of an amount is left than now, and when all of it is; None where nothing is used,
+    or nothing is given.
+
+    Of a quota that was lowered after it was used, more is left only when what is above it has left, too.
+    """
+    if used <= 0 or not amount:
+        return None
+    next_at = when_free(entries, max(used - amount, 0) + 1, window)
+    if next_at is None:
+        return None
+    return ComesBack(next_at=next_at, all_at=when_free(entries, used, window))
+
+
+async def what_comes_back(
+    session: AsyncSession, limits: Iterable[Limit], books: Books, now: datetime
+) -> dict[Limit, ComesBack]:
+    """`comes_back` for those of the limits whose windows roll and are used."""
+    found: dict[Limit, ComesBack] = {}
+    for limit in limits:
+        span = (limit.account, limit.starts_at(now))
+        used = books.used.get(span, 0)
+        if limit.resets_at(now) is not None or used <= 0:
+            continue
+        assert limit.quota.amount is not None
+        entries = await used_since(session, *span, before=now + CLOCKS_DIFFER)
+        window = timedelta(hours=limit.quota.hours)
+        if back := comes_back(entries, used=used, amount=limit.quota.amount, window=window):
+            found[limit] = back
+    return found
 
 
 async def _free_at(

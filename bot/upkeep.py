@@ -28,6 +28,7 @@ from bot.pictures import PictureStore
 from bot.quotas import CLOCKS_DIFFER
 from bot.reconcile import find_discrepancies, mend
 from bot.safety.strikes import strike_rules
+from bot.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Upkeep:
         *,
         pictures_dir: Path,
         retention: timedelta,
+        shards: Shards | None = None,
         also: Sequence[Callable[[], Awaitable[None]]] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -58,6 +60,7 @@ class Upkeep:
         self._pictures = pictures
         self._pictures_dir = pictures_dir
         self._retention = retention
+        self._shards = shards or Shards()
         self._also = also
         """Chores of other parts of the bot."""
         self._clock = clock
@@ -101,8 +104,13 @@ class Upkeep:
             log.exception("upkeep: %s", chore)
 
     async def refund_kept(self) -> None:
-        """Give back what pictures cost that nobody fetched in their day."""
+        """Give back what pictures cost that nobody fetched in their day.
+
+        Those of another process's shards are left to it: the files may be where only that one finds them.
+        """
         for job in await self._jobs.kept_since_before(self._clock() - KEPT_FOR):
+            if not self._shards.own(job.origin.guild_id):
+                continue
             with suppress(IllegalTransition):  # fetched in this moment
                 await self._jobs.mark(job, "failed", error_code="undelivered")
                 await self._pictures.delete(job.images)

@@ -43,6 +43,8 @@ def jobs_embed(history: History, progress: Mapping[str, JobProgress], t: Transla
         for number, job in enumerate(history.live, start=1)
     ]
     parts += [_block(job, t) for job in history.ended]
+    if history.unreadable:
+        parts.append("-# " + t("⚠️ Requests that cannot be read: {count}", count=history.unreadable))
     text = "\n".join(parts) or t("You have not asked for any picture yet. /trinart draws one.")
     return discord.Embed(title=t("Your pictures"), description=clip(text, MAX_DESCRIPTION), colour=COLOUR)
 

@@ -90,8 +90,11 @@ class Privacy(commands.Cog):
             limit = usable(interaction.filesize_limit)
             export = await self.bot.services.privacy.export(interaction.user.id, limit)
             t = translator(interaction.locale.value)
+            text = t("This is everything that is stored about you.")
+            if export.unreadable:
+                text += "\n" + t("⚠️ Values in it that could not be read: {count}", count=export.unreadable)
             await interaction.edit_original_response(
-                content=t("This is everything that is stored about you."),
+                content=text,
                 attachments=[discord.File(io.BytesIO(export.data), export.file_name)],
             )
 

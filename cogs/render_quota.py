@@ -6,9 +6,10 @@ import discord
 from discord.utils import format_dt
 
 from bot.allowances import Allowance, JobsLeft, LimitLeft, RateLeft
-from bot.errors import pictures, window_text
+from bot.errors import Phrase, pictures, window_text
 from bot.i18n import N_, Translate, translator
 from bot.limits import Grant
+from bot.rolling import ComesBack
 from cogs.render import COLOUR, MAX_DESCRIPTION, bar_of, clip
 
 SCOPES = {
@@ -71,9 +72,21 @@ def _limit(one: LimitLeft, t: Translate) -> str:
         amount=pictures(amount),
         window=window_text(one.limit.quota.window, t),
     )
+    if one.comes_back is not None:
+        return text + " · " + _comes_back(one.comes_back).text(t)
     if one.resets_at is None:
         return text
     return text + " · " + t("resets {when}", when=format_dt(one.resets_at, "R"))
+
+
+def _comes_back(back: ComesBack) -> Phrase:
+    if back.all_at is None:
+        return Phrase(N_("more comes back {when}"), {"when": back.next_at})
+    if back.all_at == back.next_at:
+        return Phrase(N_("all of it comes back {when}"), {"when": back.all_at})
+    return Phrase(
+        N_("more comes back {when}, all of it {until}"), {"when": back.next_at, "until": back.all_at}
+    )
 
 
 def _grant(grant: Grant, t: Translate) -> str:

@@ -20,6 +20,8 @@ REFUSALS = {
     "host_user_quota_used_up": N_("the host's cap for a person"),
     "host_server_quota_used_up": N_("the host's cap for the server"),
     "costs_too_much": N_("costs more than is allowed"),
+    "nothing_allowed": N_("a quota that allows nothing"),
+    "grants_used_up": N_("costs more than was given"),
     "too_often": N_("too many requests too fast"),
     "too_many_jobs": N_("too many requests at a time"),
     "member_blocked": N_("blocked"),

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionm
 import migrations
 from bot.database import sqlite
 from bot.database.sqlite import NoDatabase
+from bot.database.stored_json import decode_json
 from bot.errors import OperatorError
 
 __all__ = ["Database", "NoDatabase", "current_revision", "head_revision", "is_known", "reason_of"]
@@ -46,6 +47,7 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
             # What members typed, and their interactions' tokens, must not come into the log with an error.
             hide_parameters=True,
+            json_deserializer=decode_json,
         )
         if self.is_sqlite:
             sqlite.prepare_engine(self._engine.sync_engine)

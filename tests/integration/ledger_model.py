@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.errors import ChannelQuotaUsedUp, CostsTooMuch, LimitReached, MemberQuotaUsedUp, TooManyJobs
+from bot.errors import LimitReached
 from bot.jobs import Job, JobState
+from bot.quota_errors import ChannelQuotaUsedUp, CostsTooMuch, MemberQuotaUsedUp, TooManyJobs
 
 GUILD, CHANNELS, USERS = 5, (8, 9), (1, 2)
 MEMBER_QUOTA, CHANNEL_QUOTA, AT_A_TIME = 1_500, 4_000, 4

@@ -124,7 +124,10 @@ async def test_what_a_member_has_left(office: Office) -> None:
 async def test_granted_pictures(office: Office) -> None:
     world = office.world
     await office.do("admin quota set", window="day", amount=0)
-    assert "more than the 0 that are allowed today" in (await world.draw(prompt="1girl")).content
+    assert (
+        "Nothing is allowed here: this server's quota for each member is 0."
+        in (await world.draw(prompt="1girl")).content
+    )
     text = await office.do("admin quota grant", member=world.mika, amount=2, days=3, reason="*thanks*")
     assert text.startswith(f"✅ **Pictures granted** · <@{world.mika.id}>")
     assert r"reason: \*thanks\*" in text

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from bot.database import sqlite
 from bot.database.models import LedgerEntryRow
+from bot.errors import PictureNotKept
 from tests.integration.simcord_world import World, interactions_with, is_japanese, open_world
 
 LOCALES = pytest.mark.parametrize("locale", ["en-US", "ja"])
@@ -53,12 +54,15 @@ async def test_a_locked_database_refuses_and_charges_nothing(world: World, local
 @LOCALES
 async def test_a_picture_that_cannot_be_written_is_refunded(world: World, locale: str) -> None:
     pictures = world.settings.pictures_dir
+    pictures.rmdir()
     pictures.touch()  # a file: as little can be written into it as onto a full disk
     with interactions_with(locale=locale):
         message = await world.draw(prompt="1girl")
     assert message.attachments == []
+    job = await world.last_job()
+    assert (job.state, job.error_code) == ("failed", "disk")
+    assert message.content == PictureNotKept(job_id=job.id[:8]).text(locale)
     assert is_japanese(message.content) == (locale == "ja")
-    assert (await world.last_job()).state == "failed"
     assert await charged(world) == 0
     pictures.unlink()
     assert len((await world.draw(prompt="1girl")).attachments) == 1

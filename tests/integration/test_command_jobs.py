@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from discord.utils import format_dt
 from sqlalchemy import func, select
 
 import cogs.reply
-from bot.database.models import LedgerEntryRow
+from bot.database.models import JobRow, LedgerEntryRow
 from tests.integration.simcord_limits import COST_TOLD, Place, new_place
 from tests.integration.simcord_world import (
     STEPPING_WORKER,
@@ -69,6 +70,34 @@ async def start(place: Place, locale: str = "en-US", **options: object) -> simco
         result = await place.mika.slash(place.channel, "trinart", **({"prompt": "1girl"} | options))
     await until(place.world.env, lambda: "step" in text_of(result) or "ステップ" in text_of(result))
     return result
+
+
+@LOCALES
+async def test_a_row_that_cannot_be_read_takes_no_other_away(
+    place: Place, steps: Steps, locale: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start(place, prompt="a lighthouse")
+    lost = JobRow(
+        id=f"{place.guild.id:032x}",
+        state="delivered",
+        request=b"\xc1 secret words",
+        cost=1,
+        preset="None",
+        created_at=datetime.now(UTC),
+        user_id=place.mika.id,
+        locale=locale,
+        attachment_size_limit=1,
+    )
+    await place.add(lost)
+    lines = listed(await place.says("jobs", locale))
+    assert "a lighthouse" in lines[0]
+    assert lines[-1] == (
+        "-# ⚠️ Requests that cannot be read: 1" if locale == "en-US" else "-# ⚠️ 読み込めないリクエスト: 1件"
+    )
+    logged = [record.getMessage() for record in caplog.records if record.name == "bot.history"]
+    assert logged == [f"job {lost.id} cannot be read"]
+    assert "secret" not in caplog.text
+    steps.release("all")
 
 
 def text_of(result: simcord.InteractionResult) -> str:

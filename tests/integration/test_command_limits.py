@@ -44,8 +44,9 @@ async def test_the_quota_of_a_member(place: Place, locale: str) -> None:
         place,
         locale,
         "member_quota_used_up",
-        f"This costs {COST_TOLD} pictures, and you have 0.002 of 30 left today. Try again {when}, or ask for "
-        "fewer images or steps or a smaller size. Nothing was charged.",
+        f"This costs {COST_TOLD} pictures, and you have 0.002 of 30 left today (your own quota in "
+        f"this server). Try again {when}, or ask for fewer images or steps or a smaller size. "
+        "Nothing was charged.",
         COST_TOLD,
         "0.002",
         "30",
@@ -58,7 +59,7 @@ async def test_a_window_ends_at_the_servers_own_midnight(place: Place) -> None:
     await place.quota("default", THIRTY, window="week")
     await place.spend(THIRTY)
     text = await place.refused()
-    assert "0 of 30 left this week" in text
+    assert "0 of 30 left this week (this server's quota for each member)" in text
     assert told(next_reset("week", "Asia/Tokyo")) in text
 
 
@@ -75,8 +76,9 @@ async def test_a_window_that_rolls_says_when_enough_has_left_it(place: Place, lo
         place,
         locale,
         "member_quota_used_up",
-        f"This costs {COST_TOLD} pictures, and you have 0 of 0.01 left in 24 hours. Try again {when}, or ask "
-        "for fewer images or steps or a smaller size. Nothing was charged.",
+        f"This costs {COST_TOLD} pictures, and you have 0 of 0.01 left in 24 hours (this server's "
+        f"quota for each member). Try again {when}, or ask for fewer images or steps or a smaller size. "
+        "Nothing was charged.",
         when,
     )
 
@@ -121,7 +123,9 @@ async def test_a_thread_has_the_quota_of_its_channel(place: Place) -> None:
     await place.quota("channel", 0, subject_id=place.channel.id)
     result = await place.mika.slash(place.channel.threads[0], "trinart", prompt="1girl")
     message = await place.world.answer_to(result)
-    assert message.content.startswith(f"This costs {COST_TOLD} pictures, more than the 0 that are allowed")
+    assert message.content.startswith(
+        "Nothing is allowed here: this channel's quota for everybody together is 0"
+    )
 
 
 @LOCALES
@@ -146,8 +150,9 @@ async def test_what_costs_more_than_there_ever_is(place: Place, locale: str) -> 
         place,
         locale,
         "costs_too_much",
-        f"This costs {COST_TOLD} pictures, more than the 0.002 that are allowed this month in all. "
-        "Ask for fewer images or steps or a smaller size. Nothing was charged.",
+        f"This costs {COST_TOLD} pictures, more than this server's quota for each member allows in all: "
+        "0.002 this month, 0.002 of them left. Ask for fewer images or steps or a smaller size. "
+        "Nothing was charged.",
         "0.002",
     )
 
@@ -156,16 +161,51 @@ async def test_it_is_as_impossible_once_something_was_drawn(place: Place) -> Non
     """Waiting for the next window would not help."""
     await place.quota("default", LEFT)
     await place.spend(1)
-    assert "more than the 0.002" in await place.refused()
+    assert "allows in all: 0.002 today, 0.001 of them left." in await place.refused()
     await place.grant(1)
-    assert "0.002 of 0.002 left today. Try again" in await place.refused(), "with the grant, tomorrow"
+    told = await place.refused()
+    assert "0.002 of 0.003 left today (this server's quota for each member with what you were given)" in told
 
 
 async def test_grants_pay_what_the_quota_does_not(place: Place) -> None:
     await place.quota("default", LEFT)
     await place.grant(COST)
     assert "0.002 left today" in await _cost(place)
-    assert "0.002 of 0.002 left" in await place.refused()
+    assert "0.002 of 0.004 left" in await place.refused()
+
+
+async def test_a_roles_quota_is_named_with_the_role(place: Place) -> None:
+    await place.quota("role", THIRTY, subject_id=place.role.id)
+    await place.spend(THIRTY)
+    assert f"0 of 30 left today (the quota of your role <@&{place.role.id}>)" in await place.refused()
+
+
+@LOCALES
+async def test_where_nothing_is_allowed_nobody_is_told_to_come_back(place: Place, locale: str) -> None:
+    await place.quota("member", 0, subject_id=place.mika.id)
+    await check(
+        place,
+        locale,
+        "nothing_allowed",
+        "Nothing is allowed here: your own quota in this server is 0. Nothing was charged.",
+    )
+
+
+@LOCALES
+async def test_where_only_what_was_given_is_left(place: Place, locale: str) -> None:
+    await place.quota("role", 0, subject_id=place.role.id)
+    await place.grant(LEFT)
+    role = f"<@&{place.role.id}>"
+    await check(
+        place,
+        locale,
+        "grants_used_up",
+        f"This costs {COST_TOLD} pictures, and 0.002 are left of what you were given. Beside that nothing is "
+        f"allowed here: the quota of your role {role} is 0. Ask for fewer images or steps or a smaller size. "
+        "Nothing was charged.",
+        role,
+        "0.002",
+    )
 
 
 # --- how often, how many, where and who ---
@@ -181,8 +221,8 @@ async def test_too_many_requests_in_a_row(place: Place, locale: str) -> None:
         place,
         locale,
         "too_often",
-        f"That was too fast: the limit for requests is 2 in 3600 seconds. Try again {when}. "
-        "Nothing was charged.",
+        "That was too fast: this server's limit for each member is 2 requests in 3600 seconds, and none of "
+        f"them is left. Try again {when}. Nothing was charged.",
         when,
     )
 
@@ -195,8 +235,8 @@ async def test_too_many_requests_at_a_time(place: Place, locale: str) -> None:
         place,
         locale,
         "too_many_jobs",
-        "Requests of yours that wait or are being drawn: 1, as many as are allowed at a time. "
-        "Try again when one is done; /jobs shows them. Nothing was charged.",
+        "Requests of yours that wait or are being drawn: 1; this server's limit for each member is 1 at a "
+        "time. Try again when one is done; /jobs shows them. Nothing was charged.",
         "/jobs",
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import simcord
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text, update
 
 import cogs.reply
 from bot.database.models import (
@@ -213,13 +213,44 @@ async def test_the_file_has_every_row_about_the_member(place: Place, locale: str
     assert content["user_id"] == str(place.mika.id)
 
 
+@LOCALES
+async def test_values_that_cannot_be_read_take_no_other_away(
+    place: Place, locale: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await place.drawn(seed="2")
+    jobs = sorted((await exported(place))["jobs"], key=lambda job: job["created_at"])
+    lost = jobs[0]["id"]
+    async with place.world.database.session() as session:
+        await session.execute(update(JobRow).where(JobRow.id == lost).values(request=b"\xc1 secret"))
+        await session.execute(text("UPDATE jobs SET model = 'secret{' WHERE id = :id"), {"id": lost})
+    message = await place.says("privacy export", locale)
+    assert (
+        message.content.splitlines()[1]
+        == {
+            "en-US": "⚠️ Values in it that could not be read: 2",
+            "ja": "⚠️ 読み込めなかった項目: 2件",
+        }[locale]
+    )
+    told = {job["id"]: job for job in json.loads(await message.attachments[0].read())["jobs"]}
+    assert told.keys() == {job["id"] for job in jobs}
+    assert (told[lost]["request"], told[lost]["model"]) == ("could not be read", "could not be read")
+    assert told[lost]["cost"] == COST
+    assert told[jobs[1]["id"]]["request"]["seed"] == 2
+    assert [record.getMessage() for record in caplog.records if record.name == "bot.privacy"] == [
+        f"jobs: row {lost} cannot be read"
+    ]
+    assert "secret" not in caplog.text
+    assert (await delete(place, locale)).content, "nor does it keep the member from deleting all of it"
+    assert (await rows_of(place.world, place.mika.id))["jobs"] == 0
+
+
 async def test_the_file_has_no_secret_and_nobody_else(place: Place) -> None:
-    text = json.dumps(await exported(place))
-    assert "interaction_token" not in text
-    assert str(place.world.ren.id) not in text
-    assert "secret" not in text
-    assert '"actor_id": "99"' not in text, "who blocked a member is not the member's data"
-    assert '"98"' not in text, "nor who reported a picture"
+    told = json.dumps(await exported(place))
+    assert "interaction_token" not in told
+    assert str(place.world.ren.id) not in told
+    assert "secret" not in told
+    assert '"actor_id": "99"' not in told, "who blocked a member is not the member's data"
+    assert '"98"' not in told, "nor who reported a picture"
 
 
 async def test_no_table_about_members_is_forgotten() -> None:

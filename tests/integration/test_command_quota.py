@@ -9,7 +9,7 @@ import pytest
 from discord.utils import format_dt
 
 from bot.database.models import BlockRow
-from tests.integration.simcord_limits import COST_TOLD, Place, new_place, next_reset
+from tests.integration.simcord_limits import COST_TOLD, Place, new_place, next_reset, told
 from tests.integration.simcord_world import (
     World,
     embed_fields,
@@ -71,19 +71,43 @@ async def test_what_is_left_goes_down_with_each_picture(place: Place) -> None:
     assert (await bars(place))["You, here"] == f"{EMPTY} 0 of 0.01 left this week · resets {resets}"
     text = await summary(place)
     assert "You have 0 left this week: 0 of those." in text
-    assert f"⚠️ This costs {COST_TOLD} pictures, and you have 0 of 0.01 left this week." in text
+    assert f"⚠️ This costs {COST_TOLD} pictures, and you have 0 of 0.01 left this week (" in text
 
 
 async def test_every_limit_that_applies_has_a_bar(place: Place) -> None:
     await place.quota("default", 30_000, window="24h")
     await place.quota("channel", 20_000, subject_id=place.channel.id)
     await place.quota("server", 60_000, window="month")
-    await place.spend(15_000)
+    at = datetime.now(UTC)
+    await place.spend(15_000, at=at)
     fields = await bars(place)
-    assert fields["You, here"] == "▰▰▰▰▰▰▱▱▱▱▱▱ 15 of 30 left in 24 hours"
+    day = timedelta(hours=24, microseconds=1)
+    assert fields["You, here"] == (
+        f"▰▰▰▰▰▰▱▱▱▱▱▱ 15 of 30 left in 24 hours · all of it comes back {told(at + day)}"
+    )
     assert fields["This channel, everybody together"].startswith("▰▰▰▱▱▱▱▱▱▱▱▱ 5 of 20 left today")
     assert fields["This server, everybody together"].startswith("▰▰▰▰▰▰▰▰▰▱▱▱ 45 of 60 left this month")
     assert "You have 5 left today: 1666 of those." in await summary(place)
+
+
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("en-US", "more comes back {when}, all of it {until}"),
+        ("ja", "次の分は{when}、全部は{until}に戻ります"),
+    ],
+)
+async def test_a_window_that_rolls_says_when_more_comes_back_and_when_all(
+    place: Place, locale: str, text: str
+) -> None:
+    now, day = datetime.now(UTC), timedelta(hours=24, microseconds=1)
+    await place.quota("default", 30_000, window="24h")
+    assert "·" not in next(iter((await bars(place, locale)).values())), "nothing is used"
+    first, last = now - timedelta(hours=20), now - timedelta(hours=2)
+    for at in (last, now - timedelta(hours=5), first):
+        await place.spend(2_000, at=at)
+    bar = next(iter((await bars(place, locale)).values()))
+    assert bar.endswith(" · " + text.format(when=told(first + day), until=told(last + day)))
 
 
 async def test_grants_and_when_they_end(place: Place) -> None:

@@ -24,6 +24,7 @@ from bot.pictures import PictureStore
 from bot.quotas import Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
 from bot.reservations import Reservations
+from bot.shards import Shards
 from bot.upkeep import Upkeep
 from engine.protocol import Image
 from tests.fixtures.stored import CARD, REQUEST
@@ -192,6 +193,31 @@ async def test_pictures_nobody_fetched_are_refunded_after_a_day(house: House) ->
     assert house.files() == [image.file_name for image in other.images]
 
 
+async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path: Path) -> None:
+    """Its files are in a folder of its own: what this process cannot delete it does not give up."""
+
+    def process(shard: int, folder: Path) -> Upkeep:
+        return Upkeep(
+            house.database,
+            house.jobs,
+            PictureStore(folder),
+            pictures_dir=folder,
+            retention=timedelta(days=30),
+            shards=Shards(ids=frozenset({shard}), count=2),
+            clock=lambda: house.now,
+        )
+
+    job = await house.jobs.note_delivery(await house.draw(), "undelivered_at")
+    assert job.origin.guild_id is not None
+    owner = (job.origin.guild_id >> 22) % 2
+    house.now += timedelta(days=2)
+    await process(1 - owner, tmp_path / "elsewhere").refund_kept()
+    assert (await house.state(job), await house.total(job)) == ("succeeded", -job.cost)
+    assert house.files() == [image.file_name for image in job.images]
+    await process(owner, house.folder).refund_kept()
+    assert (await house.state(job), await house.total(job), house.files()) == ("failed", 0, [])
+
+
 async def test_the_first_failed_delivery_counts(house: House) -> None:
     job = await house.jobs.note_delivery(await house.draw(), "undelivered_at")
     house.now += timedelta(hours=20)
@@ -267,9 +293,12 @@ async def test_what_a_job_did_not_use_comes_back_to_those_who_paid(
         assert {entry.grant_id: entry.amount for entry in closed if entry.amount} == left_over
 
 
-async def test_a_job_that_cannot_be_read_ends_refunded_and_holds_up_no_other(house: House) -> None:
+@pytest.mark.parametrize("request_", [b"\xc1", b"", b"\x81\xa6prompt\xa1\xff"], ids=["no", "none", "no text"])
+async def test_a_job_that_cannot_be_read_ends_refunded_and_holds_up_no_other(
+    house: House, request_: bytes
+) -> None:
     unreadable, readable = await house.reserve(), await house.reserve()
-    await house.change(update(JobRow).where(JobRow.id == unreadable.id).values(request=b"\xc1"))
+    await house.change(update(JobRow).where(JobRow.id == unreadable.id).values(request=request_))
     assert [job.id for job in await house.jobs.unfinished()] == [readable.id]
     assert (await house.state(unreadable), await house.total(unreadable)) == ("failed", 0)
     assert not await house.find()

@@ -131,6 +131,16 @@ def test_a_bot_that_is_stopped_while_it_is_loading_ends_in_order(
         assert bot.wait() == 0
 
 
+def test_a_pictures_folder_that_takes_nothing_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pictures").symlink_to("/sys")  # where nobody can make a file, not even root
+    result = trinart("run", cwd=tmp_path, DISCORD_TOKEN="x")
+    assert result.returncode == 1
+    [sentence] = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert sentence.startswith(f"Pictures cannot be kept in {tmp_path}/data/pictures: ")
+    assert "TRINART_DATA_DIR" in sentence
+
+
 def test_models_list_names_the_demo_model(tmp_path: Path) -> None:
     result = trinart("models", "list", cwd=tmp_path)
     assert result.returncode == 0
@@ -139,8 +149,11 @@ def test_models_list_names_the_demo_model(tmp_path: Path) -> None:
 
 
 def test_doctor_finds_what_is_missing(tmp_path: Path) -> None:
-    result = trinart("doctor", cwd=tmp_path, TRINART_MODEL="./nowhere")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pictures").touch()
+    result = trinart("doctor", cwd=tmp_path, TRINART_MODEL="./nowhere", COLUMNS="400")
     assert result.returncode == 1
+    assert f"Pictures cannot be kept in {tmp_path}/data/pictures: Not a directory." in result.stdout
     assert "DISCORD_TOKEN" in result.stdout
     assert "There is no model folder" in " ".join(result.stdout.split())
 

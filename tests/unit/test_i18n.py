@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 
 import bot
 import cogs
-from bot.errors import LimitReached, MemberError
+from bot.errors import LimitReached, MemberError, Phrase
 from bot.i18n import translator
 
 KEYWORDS = {"N_": None, "t": None, "_t": None}
@@ -66,7 +66,8 @@ def test_errors_are_raised_with_what_their_message_needs() -> None:
     """What a limit tells is formatted; a field that is missing would end a refusal in an error."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
     values: dict[str, object] = {"cost": 940, "left": 5, "amount": 30_000, "window": "24h", "when": now}
-    values |= {"count": 1, "seconds": 60, "limit": 5, "until": None, "reason": "spam", "channels": [7, 8]}
+    values |= {"count": 1, "seconds": 60, "limit": 5, "live": 5, "until": None, "reason": "spam"}
+    values |= {"channels": [7, 8], "whose": Phrase("{role}", {"role": "mine"})}
     for kind in kinds_of(LimitReached):
         for locale in ("en-US", "ja"):
             text = kind(**values).text(locale)

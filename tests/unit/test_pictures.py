@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from bot.pictures import PictureStore, pack_uploads, read_parameters
+from bot.pictures import PicturesNotWritable, PictureStore, pack_uploads, read_parameters
 from engine.protocol import Image
 from tests.fixtures.safety import CLEAN, released, verdict
 
@@ -34,6 +34,32 @@ def noise_image(seed: int, side: int = 192) -> Image:
 PICTURES = [noise_image(seed) for seed in range(4)]
 RELEASED = [released(picture) for picture in PICTURES]
 TOTAL = sum(len(picture.png) for picture in PICTURES)
+
+
+async def test_of_pictures_that_do_not_all_fit_none_stays(tmp_path: Path) -> None:
+    (tmp_path / "job-2.png.part").mkdir()  # no file can be written there
+    with pytest.raises(IsADirectoryError):
+        await PictureStore(tmp_path).save("job", PICTURES)
+    assert [path.name for path in tmp_path.iterdir()] == ["job-2.png.part"]
+
+
+@pytest.mark.parametrize("kind", ["file", "takes nothing", "under a file"])
+async def test_a_folder_that_takes_nothing_is_found_before_there_is_a_picture(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "pictures"
+    if kind == "takes nothing":
+        folder.symlink_to("/sys")  # nobody can make a file there, not even root
+    else:
+        folder.touch()
+    with pytest.raises(PicturesNotWritable, match=r"Pictures cannot be kept in .*/pictures.*: \w") as caught:
+        await PictureStore(folder / "data" if kind == "under a file" else folder).prepare()
+    assert caught.value.exit_code == 1
+
+
+async def test_a_folder_that_is_missing_is_made_and_left_empty(tmp_path: Path) -> None:
+    await PictureStore(tmp_path / "data" / "pictures").prepare()
+    assert list((tmp_path / "data" / "pictures").iterdir()) == []
 
 
 def test_pictures_that_fit_go_as_they_are() -> None:

@@ -205,7 +205,22 @@ ASKER = Asker(user_id=7, guild_id=5, channel_id=9, role_ids=frozenset({1, 2}))
 def test_the_members_own_quota_wins_then_the_best_role(
     quotas: dict[tuple[str, int], Quota], expected: Quota
 ) -> None:
-    assert member_quota(ASKER, ServerRules(quotas=quotas), HostRules()) == expected
+    assert member_quota(ASKER, ServerRules(quotas=quotas), HostRules()).quota == expected
+
+
+def test_a_members_quota_says_whose_choice_it_is() -> None:
+    quotas = {("default", 0): TEN, ("role", 1): TEN, ("role", 2): TWENTY, ("member", 7): TEN}
+    told = [member_quota(ASKER, ServerRules(quotas=quotas), HostRules())]
+    for chosen in [("member", 7), ("role", 2), ("role", 1), ("default", 0)]:
+        del quotas[chosen]
+        told.append(member_quota(ASKER, ServerRules(quotas=quotas), HostRules(default_quota=WEEKLY)))
+    assert told == [
+        (TEN, "own", 0),
+        (TWENTY, "role", 2),
+        (TEN, "role", 1),
+        (TEN, "server", 0),
+        (WEEKLY, "host", 0),
+    ]
 
 
 def test_all_that_apply_are_checked_and_an_exempt_role_leaves_out_the_own() -> None:

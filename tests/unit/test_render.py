@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.errors import MemberQuotaUsedUp, amount_text, window_text
-from bot.i18n import translator
+from bot.errors import Phrase, amount_text, window_text
+from bot.i18n import N_, translator
+from bot.quota_errors import MemberQuotaUsedUp
 from bot.reply import JobProgress
 from cogs.render import about, progress_text
 from engine.protocol import Preview, Progress, Queued
@@ -60,9 +61,12 @@ def test_a_bar_says_about_how_long_it_takes() -> None:
 )
 def test_one_picture_is_not_one_pictures(thousandths: int, english: str, japanese: str) -> None:
     assert (amount_text(thousandths, EN), amount_text(thousandths, JA)) == (english, japanese)
-    refusal = MemberQuotaUsedUp(cost=thousandths, left=0, amount=9000, window="168h", when=None)
-    assert refusal.text("en-US").startswith(f"This costs {english}, and you have 0 of 9 left in 7 days.")
-    assert refusal.text("ja").startswith(f"これは{japanese}ですが、あなたの枠（7日間で）")
+    role = Phrase(N_("the quota of your role {role}"), {"role": "<@&4>"})
+    refusal = MemberQuotaUsedUp(cost=thousandths, left=0, amount=9000, window="168h", when=None, whose=role)
+    assert refusal.text("en-US").startswith(
+        f"This costs {english}, and you have 0 of 9 left in 7 days (the quota of your role <@&4>)."
+    )
+    assert refusal.text("ja").startswith(f"これは{japanese}ですが、あなたのロール<@&4>の枠（7日間で）")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.limits import Grant
 from bot.quotas import Rate
-from bot.rolling import TICK, when_affordable, when_free
+from bot.rolling import TICK, comes_back, when_affordable, when_free
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WINDOW = timedelta(hours=24)
@@ -50,6 +50,25 @@ def test_there_is_room_at_the_first_moment_at_which_enough_has_left(
     if need <= 0:  # there is room now, and nobody asks
         return
     assert when_free(taken, need, WINDOW) == first_moment(taken, allowed, [])
+
+
+@given(entries, st.integers(0, 300))
+def test_more_comes_back_when_more_is_left_and_all_when_nothing_is_used(
+    taken: list[tuple[datetime, int]], amount: int
+) -> None:
+    used = used_at(NOW, taken)
+    moments = sorted({at + WINDOW + TICK for at, _ in taken})
+
+    def left(moment: datetime) -> int:
+        return amount - max(used_at(moment, taken), 0)
+
+    back = comes_back(taken, used=used, amount=amount, window=WINDOW)
+    if used <= 0 or not amount:
+        assert back is None
+        return
+    assert back is not None
+    assert back.next_at == next(at for at in moments if left(at) > max(left(NOW), 0))
+    assert back.all_at == next(at for at in moments if left(at) == amount)
 
 
 @given(entries, st.integers(0, 300), grants)

@@ -136,6 +136,8 @@ class BotRoutes:
             # The oldest of those after it, and still the newest first.
             later = [m for m in seen if int(m["id"]) > int(call.query["after"])]
             return 200, later[:limit][::-1]
+        if "before" in call.query:
+            seen = [m for m in seen if int(m["id"]) < int(call.query["before"])]
         return 200, seen[::-1][:limit]
 
     def _post_message(self, call: Call, channel: str) -> Reply:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.fixtures.databases import make_tables
 
-from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
+from .bot_process import BotProcess, gate, running_bot, until_it_can_draw, wait_gone
 from .handles import Interaction
 from .loopback_discord import LoopbackDiscord
 from .seen import assert_log_is_json, has_pictures, job_states
@@ -46,6 +48,17 @@ async def stop(scene: Scene) -> None:
     """End the bot in order, so that what it was about to do has been done."""
     scene.bot.terminate()
     assert await scene.bot.exit_code() == 0
+
+
+async def kill(scene: Scene) -> None:
+    """kill -9, and wait until what the bot had started has ended as well."""
+    family = scene.bot.family()
+    stopped = [process for process in family if process.status() == psutil.STATUS_STOPPED]
+    scene.bot.kill()
+    for process in stopped:
+        process.kill()  # it cannot see that nobody is left
+    await scene.bot.exit_code()
+    await wait_gone(family)
 
 
 async def cancel(server: LoopbackDiscord, interaction: Interaction) -> None:

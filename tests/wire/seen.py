@@ -47,6 +47,15 @@ def pictures(server: LoopbackDiscord, message: JSON | None) -> list[StoredFile]:
     return [server.file(attachment) for attachment in message["attachments"]]
 
 
+def with_pictures(server: LoopbackDiscord) -> list[JSON]:
+    """All messages that show pictures, in all channels."""
+    return [
+        message
+        for message in server.world.messages.values()
+        if any(file["filename"].startswith("trinart-") for file in message["attachments"])
+    ]
+
+
 def embed_fields(interaction: Interaction) -> dict[str, str]:
     """The settings under the pictures."""
     assert interaction.message is not None

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from .bot_process import BotProcess, gate, running_bot, until_it_can_draw, wait_gone
+from cogs.reply import HISTORY_LIMIT
+
+from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
 from .handles import Interaction
-from .loopback_discord import LoopbackDiscord
-from .payloads import JSON
-from .scene import DELIVERY_SECONDS, Scene, stop
-from .seen import has_pictures, job_states, shows_progress
+from .scene import DELIVERY_SECONDS, Scene, kill, stop
+from .seen import has_pictures, job_states, shows_progress, with_pictures
 
 SEND = "/channels/*/messages"
 
@@ -25,13 +25,6 @@ async def ask_too_slowly(scene: Scene) -> Interaction:
     return interaction
 
 
-async def kill(scene: Scene) -> None:
-    family = scene.bot.family()
-    scene.bot.kill()
-    await scene.bot.exit_code()
-    await wait_gone(family)
-
-
 @asynccontextmanager
 async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
     """Another bot on the same folder, until it has ended in order and its jobs are done."""
@@ -40,15 +33,6 @@ async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
         yield successor
         successor.terminate()
         assert await successor.exit_code() == 0
-
-
-def with_pictures(server: LoopbackDiscord) -> list[JSON]:
-    """All messages that show pictures, in all channels."""
-    return [
-        message
-        for message in server.world.messages.values()
-        if any(file["filename"].startswith("trinart-") for file in message["attachments"])
-    ]
 
 
 async def test_a_message_that_arrived_while_the_bot_was_killed_is_not_sent_again(scene: Scene) -> None:
@@ -112,3 +96,27 @@ async def test_a_message_whose_confirmation_is_lost_is_not_sent_again(
     await stop(scene)
     assert job_states(scene.data_dir) == ["delivered"]
     assert len(with_pictures(scene.server)) == 1
+
+
+async def test_a_message_that_arrived_is_found_behind_no_others(scene: Scene) -> None:
+    """Since the first attempt there were more messages than are looked through, all of them older."""
+    await ask_too_slowly(scene)
+    first = scene.server.hold_next("POST", SEND, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await first.arrived(DELIVERY_SECONDS)
+    for _ in range(HISTORY_LIMIT + 1):
+        world = scene.server.world
+        world.post(world.draft(scene.server.channel["id"]), {"content": "chatter"}, {})
+    scene.server.fail_next("POST", SEND, None, apply=True, uploads_only=True)
+    first.lose()
+    await scene.server.world.pulse.until(
+        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the message"
+    )
+    for message in with_pictures(scene.server):
+        message.pop("nonce")  # Discord forgets it after some minutes
+    looked = len(scene.server.requests)
+    await stop(scene)
+    assert job_states(scene.data_dir) == ["delivered"]
+    assert len(with_pictures(scene.server)) == 1
+    [page] = [r for r in scene.server.requests[looked:] if r.fits("GET", SEND)]
+    assert page.query.keys().isdisjoint({"after", "before"}), "the newest ones, and no further"
