@@ -22,7 +22,9 @@ from itertools import accumulate, pairwise
 import msgspec
 
 COMMA, HARD, TIGHT, GLUE = ",", " ", "\x02", "\x01"
-"""Gaps: between tags; between words; marks within a word (`n.u`); where letters and digits meet (`n00d`)."""
+"""Gaps: between tags; between words; marks within a word (`n.u`); where letters and digits meet (`n00d`).
+
+The wider ones are the greater ones."""
 
 MASK = "*"
 """A letter that is not told."""
@@ -39,9 +41,12 @@ _INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0ー〜～\u3030"
 _VOICED = "\u3099\u309a"
 _HIDDEN = {"*": "○●◯〇◎■□★☆♡♥❤"}
 
+# What folding leaves as it is: most of an ordinary text in English, Japanese or Chinese.
+_STABLE = re.compile("[\0-%'-;=-@\\[-\x7f、-〆「-】ぁ-ゔァ-ヺ一-鿿]*")
+
 _KATAKANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 _SMALL_KANA = str.maketrans("ぁぃぅぇぉゃゅょっゎ", "あいうえおやゆよつわ")
-_LEET = str.maketrans("01234567899@$!|+", "oizeasgtbgga" + "sii" + "t")
+_LEET = str.maketrans("0123456789@$!|+", "oizeasgtbgasiit")
 _SKELETON = {
     **_KATAKANA,
     **_SMALL_KANA,
@@ -51,16 +56,33 @@ _SKELETON = {
 }
 
 _WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
+_APOSTROPHE = re.compile("['`´]")
 _POSSESSIVE = re.compile(r"['`´]s\b")
 _DOUBLED = re.compile("([^ *\u3400-\u9fff])\\1+")  # doubled ideographs are other words
 
-# Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
+# A gap, which may be empty, and the piece after it. Without signs, a text in ASCII has only few kinds of both.
+_PLAIN = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+)")
 _TOKEN = re.compile(
-    r"[a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|(?:[^\w@$!|+*#]|_)+"
+    r"((?:[^\w@$!|+*#]|_)*)"
+    r"([a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+)"
 )
+# Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
+_SIGN = re.compile(r"[@$!|+*#]")
 _COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
 _BETWEEN_TAGS = frozenset(",;、。，．\n")
 _BETWEEN_WORDS = frozenset(" \t\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029")
+
+
+class _Gaps(dict[str, str]):
+    """What the signs between two pieces mean; the usual ones are known."""
+
+    def __missing__(self, signs: str) -> str:
+        if not _BETWEEN_TAGS.isdisjoint(signs):
+            return COMMA
+        return TIGHT if _BETWEEN_WORDS.isdisjoint(signs) else HARD
+
+
+_GAPS = _Gaps({"": GLUE, " ": HARD, ",": COMMA, ", ": COMMA, "-": TIGHT, ".": TIGHT, "、": COMMA})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +103,27 @@ class Reading:
     starts: tuple[int, ...]
     """Where each piece begins in `letters`, and where the last one ends."""
 
+    def squeezed(self) -> str:
+        """The pieces without marks within words: `1_8 y.o.` is `18 yo`. A point between digits stays one."""
+        if TIGHT not in self.gaps:
+            return self.folded
+        between = {COMMA: ", ", HARD: " ", TIGHT: "", GLUE: ""}
+        parts: list[str] = []
+        before = ""
+        for piece, gap in zip(self.pieces, self.gaps, strict=True):
+            is_number = gap == TIGHT and len(before + piece) > 2 and before.isdecimal() and piece.isdecimal()
+            parts += ["." if is_number else between[gap], piece]
+            before = piece
+        return "".join(parts)
+
 
 def fold(text: str) -> str:
     """What a reader sees, in lower case without accents. Folding it again changes nothing."""
     for _ in range(_MAX_PASSES):
+        if _STABLE.fullmatch(text):
+            return text
         folded = _fold_once(text)
-        if folded == text or folded.isascii():
+        if folded == text:
             return folded
         text = folded
     return text
@@ -115,27 +152,14 @@ def undoubled(word: str) -> str:
 def read(folded: str) -> Reading:
     """Take the gaps out of a folded text."""
     text = _WEIGHT.sub("", folded) if ":" in folded else folded
-    tokens = _TOKEN.findall(_POSSESSIVE.sub("", text))
-    pieces: list[str] = []
-    gaps: list[str] = []
-    gap = HARD
-    for token, following in pairwise([*tokens, " "]):
-        if token.isalnum() or (
-            token[0] in _SIGNS and _is_letter(token, pieces if gap == GLUE else [], following)
-        ):
-            pieces.append(token)
-            gaps.append(gap)
-            gap = GLUE
-        elif not _BETWEEN_TAGS.isdisjoint(token):
-            gap = COMMA
-        elif gap not in (HARD, COMMA):
-            gap = TIGHT if _BETWEEN_WORDS.isdisjoint(token) else HARD
+    text = _POSSESSIVE.sub("", text) if _APOSTROPHE.search(text) else text
+    pieces, gaps = _pieces_of_words(text) if _SIGN.search(text) else _pieces(text)
     parts = skeleton(" ".join(pieces).replace("#", MASK)).split(" ")
     return Reading(
         folded=folded,
         letters="".join(parts),
-        pieces=tuple(pieces),
-        gaps=tuple(gaps),
+        pieces=pieces,
+        gaps=gaps,
         starts=(*accumulate(map(len, parts), initial=0),),
     )
 
@@ -145,11 +169,38 @@ def folded_words(text: str) -> str:
     return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
 
 
+def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The pieces of a text without signs for letters, and the gaps before them."""
+    tokens = (_PLAIN if text.isascii() else _TOKEN).findall(text)
+    if not tokens:
+        return (), ()
+    gaps, pieces = zip(*tokens, strict=True)
+    return pieces, (max(HARD, _GAPS[gaps[0]]), *map(_GAPS.__getitem__, gaps[1:]))
+
+
+def _pieces_of_words(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The same of any text."""
+    pieces: list[str] = []
+    gaps: list[str] = []
+    gap = HARD
+    for (between, token), (after, following) in pairwise([*_TOKEN.findall(text), ("", "")]):
+        gap = max(gap, _GAPS[between])
+        is_sign = token[0] in _SIGNS
+        if is_sign and not _is_letter(token, pieces if gap == GLUE else [], "" if after else following):
+            gap = max(gap, TIGHT)
+            continue
+        pieces.append(token)
+        gaps.append(gap)
+        gap = GLUE
+    return tuple(pieces), tuple(gaps)
+
+
 def _is_letter(sign: str, before: list[str], following: str) -> bool:
     """Whether a sign stands for a letter, by the pieces that it follows at once, and by what follows it."""
     if sign[0] in _COINS:
-        return bool(before) or following.isalnum()
-    return bool(before) and (following.isalnum() or following[0] in _COINS or before[-1][0] in _SIGNS)
+        return bool(before) or bool(following)
+    is_within = following[:1].isalnum() or following[:1] in _COINS
+    return bool(before) and (is_within or before[-1][0] in _SIGNS)
 
 
 @cache

@@ -44,10 +44,12 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     needs: list[str] = msgspec.field(default_factory=list[str])
     """Of these a text has to have one; cheaper to find out than whether the expression matches."""
 
-    def applies_to(self, folded: str) -> bool:
-        """Whether a folded text says this."""
-        is_likely = not self.needs or any(part in folded for part in self.needs)
-        return is_likely and re.search(self.regex, folded) is not None
+    def applies_to(self, folded: str, squeezed: str) -> bool:
+        """Whether a folded text says this, as it is or without marks within its words."""
+        if self.needs and not any(part in squeezed for part in self.needs):
+            return False
+        found = re.search(self.regex, folded)
+        return found is not None or (squeezed != folded and re.search(self.regex, squeezed) is not None)
 
 
 class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,15 +5,13 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import ftfy
-
+from bot.safety.disguises import undisguised
 from bot.safety.folding import Reading, fold, read
 from bot.safety.levels import Level
 from bot.safety.matching import Category, Found, Lexicon
@@ -134,11 +132,10 @@ class PromptScreen:
         server: ServerLists = NO_LISTS,
     ) -> PromptVerdict:
         """Decide on a request. `others` are drawn like the prompt: texts of presets, names of files."""
-        more = ", ".join((*others, *_as_drawn(prompt)))
-        negative = ", ".join((negative, *_as_drawn(negative)))
+        more = ", ".join(others)
         if len(prompt) > MAX_PROMPT or len(negative) > MAX_OTHER or len(more) > MAX_OTHER:
             return self._verdict(refused=["too_long"])
-        reading = read(fold(f"{prompt}, {more}" if more else prompt))
+        reading = _read(f"{prompt}, {more}" if more else prompt)
         host = _places(reading, self._host)
         theirs = _places(reading, self._server(server)) if server != NO_LISTS else _NOTHING
         meaning = self._understand(reading, negative, host.covered(["allowed"]), theirs.covered(["allowed"]))
@@ -163,7 +160,7 @@ class PromptScreen:
         self, reading: Reading, negative: str, by_host: bytearray, by_server: bytearray
     ) -> _Meaning:
         places = _places(reading, self._rules.lexicon, self._rules.patterns)
-        unsaid = _places(read(fold(negative)), self._rules.lexicon) if negative else _NOTHING
+        unsaid = _places(_read(negative), self._rules.lexicon) if negative else _NOTHING
         benign, disclaimed = places.covered(["benign"]), places.covered(["disclaimer"])
         return _Meaning(
             heard=places.categories(benign, is_excusable=False),
@@ -184,21 +181,20 @@ class PromptScreen:
         return PromptVerdict(decision="allow", policy_version=self.policy_version)
 
 
-def _as_drawn(text: str) -> list[str]:
-    """The text as the model is given it, if that differs: with mojibake repaired, without HTML entities.
-
-    It has to be what `engine.worker.prompt_weights.clean` makes of it: a test holds the two together.
-    """
-    drawn = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return [drawn] if drawn != text else []
+def _read(text: str) -> Reading:
+    """The text as it is, and once more without disguises if it has any."""
+    folded = fold(text)
+    plain = undisguised(text, folded)
+    return read(folded if plain == folded else f"{folded}, {plain}")
 
 
 _NOTHING = _Places(found={}, patterns=frozenset())
 
 
-def _places(reading: Reading, lexicon: Lexicon, patterns: Iterable[Pattern] = ()) -> _Places:
+def _places(reading: Reading, lexicon: Lexicon, patterns: Sequence[Pattern] = ()) -> _Places:
     found: defaultdict[Category, list[Found]] = defaultdict(list)
     for hit in lexicon.find(reading):
         found[hit.term.category].append(hit)
-    said: list[Category] = [each.category for each in patterns if each.applies_to(reading.folded)]
+    squeezed = reading.squeezed() if patterns else ""
+    said = (each.category for each in patterns if each.applies_to(reading.folded, squeezed))
     return _Places(found=dict(found), patterns=frozenset(said))

@@ -1,0 +1,142 @@
+"""Step 3 of a request's life: a text once more, without what was put into its words to hide them.
+
+Runs in the bot process. Some disguises cannot be folded away: whoever reads `\\u0063` as `c` cannot know whether
+`\\u0063` was meant, and a `|` between letters may be a letter or not. So the check reads both, the text as it is
+folded and, if that differs, the text as it would be with every such disguise taken off. A second reading can
+only add words, never hide one. Each step goes over the text a fixed number of times.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+import ftfy
+from ftfy.badness import is_bad
+
+from bot.safety.folding import fold
+
+# What ftfy repairs beyond mojibake and beyond what folding does anyway, or turns into something to be repaired.
+_REPAIRED = re.compile("[\x1b\x80-\x9f\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
+
+_ESCAPE = re.compile(
+    r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+U([0-9a-fA-F]{8})|\\+x([0-9a-fA-F]{2})"
+    r"|[uU]\+([0-9a-fA-F]{4,6})"
+)
+_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
+_MARKUP = re.compile(r"<[!/a-zA-Z][^<>:]{0,99}>")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_CONCATENATED = re.compile(r"""["'`]\s?\+\s?["'`]""")
+
+_SPREAD = re.compile(r"(?<![^\W_])[^\W_](?:([\W_]{1,3})[^\W_])(?:\1[^\W_])*(?![^\W_])")
+_SPREAD_WIDELY = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3})[^\W_]\1[^\W_](?![^\W_])")
+_SPREAD_LETTERS = 3
+"""So many letters with the same sign between them are a word."""
+
+_WRAPPED = re.compile(r"(?<![^\W_])xx+([^\W_][\w-]{1,40}?[^\W_])xx+(?![^\W_])")
+_BRACKET = re.compile(r"[()]")
+_OPENING = re.compile(r"\((?=[a-z0-9@$!+(])")
+_COINS = re.compile(r"(?<![\w@$])[@$]{3,}(?![\w@$])")
+_EDGES = {
+    "!": (re.compile(r"(?<=[0-9@$+|])!(?![\w!])|(?<![\w!@$+|])!(?=\w)"), "i"),
+    "+": (re.compile(r"(?<=[\w@$!])\+(?![\w+])|(?<![\w+])\+(?=[\w@$!])"), "t"),
+}
+"""Signs that stand for letters at the ends of words."""
+
+
+def undisguised(text: str, folded: str) -> str:
+    """The folded text without disguises; as it is if it has none."""
+    plain = _decoded(repaired(text))
+    return _uncovered(folded if plain == text else fold(plain))
+
+
+def repaired(text: str) -> str:
+    """The text as the model is given it: without mojibake and HTML entities.
+
+    It has to be what `engine.worker.prompt_weights.clean` makes of it, as far as folding does not make the same
+    of both: a test holds the two together.
+    """
+    plain = html.unescape(text) if "&" in text else text
+    if plain.isascii() and "\x1b" not in plain:
+        return text
+    if _REPAIRED.search(plain) or is_bad(plain) or (plain != text and is_bad(text)):
+        return html.unescape(html.unescape(ftfy.fix_text(text)))
+    return text
+
+
+def _decoded(text: str) -> str:
+    """Without escapes and markup, and with words of a hashtag apart."""
+    if "\\" in text or "u+" in text or "U+" in text:
+        text = _joined_surrogates(_ESCAPE.sub(_unescaped, text))
+    if "%" in text:
+        text = _PERCENT.sub(_unquoted, text)
+    if "<" in text:
+        text = _MARKUP.sub("", text)
+    return _CAMEL.sub(" ", text)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = int(match[match.lastindex or 0], 16)
+    return chr(code) if code <= 0x10FFFF else match[0]
+
+
+def _joined_surrogates(text: str) -> str:
+    """Two escapes can be one character."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    try:
+        return unquote_to_bytes(match[0]).decode()
+    except UnicodeDecodeError:
+        return match[0]
+
+
+def _uncovered(folded: str) -> str:
+    """A folded text without signs that were put between the letters of a word, or around it."""
+    text = folded.replace("||", "-")
+    if "+" in text:
+        text = _CONCATENATED.sub("-", text)
+    if _SPREAD_WIDELY.search(text):
+        text = _SPREAD.sub(_gathered(text), text)
+    if "xx" in text:
+        text = _WRAPPED.sub(r" \1 ", text)
+    if text.count("(") > text.count(")"):
+        text = _closed(text)
+    if "@" in text or "$" in text:
+        text = _COINS.sub(lambda match: match[0].replace("@", "a").replace("$", "s"), text)
+    for sign, (edge, letter) in _EDGES.items():
+        if sign in text:
+            text = edge.sub(letter, text)
+    return text
+
+
+def _gathered(text: str) -> Callable[[re.Match[str]], str]:
+    """Takes out the signs that are between single letters often enough; with spaces, between two also."""
+    separators = {match[1] for match in _SPREAD.finditer(text) if _letters(match) >= _SPREAD_LETTERS}
+    return lambda match: match[0].replace(match[1], "") if match[1] in separators else match[0]
+
+
+def _letters(match: re.Match[str]) -> int:
+    return 1 + len(match[0]) // (len(match[1]) + 1)
+
+
+def _closed(text: str) -> str:
+    """With a `c` for each bracket that nothing closes and that a word goes on from."""
+    unmatched, closed = list[int](), 0
+    for match in reversed(list(_BRACKET.finditer(text))):
+        if match[0] == ")":
+            closed += 1
+        elif closed:
+            closed -= 1
+        else:
+            unmatched.append(match.start())
+    letters = list(text)
+    for place in unmatched:
+        if _OPENING.match(text, place):
+            letters[place] = "c"
+    return "".join(letters)
