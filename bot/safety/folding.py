@@ -166,7 +166,9 @@ def read(folded: str) -> Reading:
 
 def folded_words(text: str) -> str:
     """A term as the rules have it: folded, with one gap between words."""
-    return " ".join(read(fold(text)).pieces) if text.isascii() else " ".join(fold(text).split())
+    reading = read(fold(text))
+    words = zip(reading.gaps, reading.pieces, strict=True)
+    return "".join(piece if gap == GLUE else f" {piece}" for gap, piece in words).strip()
 
 
 def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -46,6 +46,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which of the rules' groups it is from."""
     is_root: bool = False
     """Whether longer words that have it in them count too."""
+    is_conditional: bool = False
+    """Whether it counts only beside an excuse of its group."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -301,11 +303,10 @@ def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) ->
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
-    """Whether pieces meet only where words do, or, without gaps between words, kanji and kana."""
+    """Whether pieces meet only where words do, or without a gap, as kanji and kana and letters and digits do."""
     start = reading.starts[first]
     return all(
-        reading.starts[index] - start in pattern.breaks
-        or (not pattern.is_whole and reading.gaps[index] == GLUE)
+        reading.gaps[index] == GLUE or reading.starts[index] - start in pattern.breaks
         for index in range(first + 1, last)
     )
 

@@ -31,6 +31,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Words of which each may come before each term; then the terms alone do not count."""
     unless: list[str] = msgspec.field(default_factory=list[str])
     """Words that give the terms another meaning, anywhere in the prompt: a cock beside a hen."""
+    beside: list[str] = msgspec.field(default_factory=list[str])
+    """Words of which one has to be anywhere in the prompt, or the terms do not count: a great tit on a branch."""
     plural: bool = False
     root: bool = False
     """Whether longer words that have a term in them count too."""
@@ -156,8 +158,14 @@ def terms_of(number: int, group: Group) -> Iterator[Term]:
     if group.plural:
         spelled += [_plural(term) for term in spelled if not term.endswith("s")]
     for term in dict.fromkeys(spelled):
-        yield Term(category=group.category, spelling=term, group=number, is_root=group.root)
-    for word in group.unless:
+        yield Term(
+            category=group.category,
+            spelling=term,
+            group=number,
+            is_root=group.root,
+            is_conditional=bool(group.beside),
+        )
+    for word in (*group.unless, *group.beside):
         yield Term(category="excuse", spelling=folded_words(word), group=number)
 
 

@@ -45,8 +45,11 @@ class _Places:
     def covered(self, categories: Iterable[Category]) -> bytearray:
         """One for each character that words of these categories stand on."""
         cover = bytearray(max((hit.end for hits in self.found.values() for hit in hits), default=0))
+        met = {hit.term.group for hit in self.found.get("excuse", ())}
         for category in categories:
             for hit in self.found.get(category, ()):
+                if hit.term.is_conditional and hit.term.group not in met:
+                    continue
                 cover[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
         return cover
 
