@@ -28,6 +28,8 @@ _ESCAPE = re.compile(
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _MARKUP = re.compile(r"<[!/a-zA-Z][^<>:]{0,99}>")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_LINES = re.compile(r"(?<=\w)-[ \t]?\r?\n|\r?\n")
+_BACKWARD = re.compile("[\u202e\u2067]([^\u202c\u2069\n]*)")
 _CONCATENATED = re.compile(r"""["'`]\s?\+\s?["'`]""")
 
 _SPREAD = re.compile(r"(?<![^\W_])[^\W_](?:([\W_]{1,3})[^\W_])(?:\1[^\W_])*(?![^\W_])")
@@ -35,6 +37,9 @@ _SPREAD_WIDELY = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3})[^\W_]\1[^\W_](?![^\W
 _SPREAD_LETTERS = 3
 """So many letters with the same sign between them are a word."""
 
+_DOUBLED = re.compile(r"(?:([a-z])\1+){3}")
+_STRETCHED = re.compile(r"([a-z])\1\1")
+_REPEATED = re.compile(r"([a-z])\1+")
 _WRAPPED = re.compile(r"(?<![^\W_])xx+([^\W_][\w-]{1,40}?[^\W_])xx+(?![^\W_])")
 _BRACKET = re.compile(r"[()]")
 _OPENING = re.compile(r"\((?=[a-z0-9@$!+(])")
@@ -67,14 +72,22 @@ def repaired(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
-    """Without escapes and markup, and with words of a hashtag apart."""
+    """Without escapes, markup and line breaks, in one direction, and with the words of a hashtag apart."""
     if "\\" in text or "u+" in text or "U+" in text:
         text = _joined_surrogates(_ESCAPE.sub(_unescaped, text))
     if "%" in text:
         text = _PERCENT.sub(_unquoted, text)
     if "<" in text:
         text = _MARKUP.sub("", text)
+    if "\n" in text:
+        text = _LINES.sub(_as_one_line, text)
+    if "\u202e" in text or "\u2067" in text:
+        text = _BACKWARD.sub(lambda match: match[1][::-1], text)
     return _CAMEL.sub(" ", text)
+
+
+def _as_one_line(match: re.Match[str]) -> str:
+    return "" if match[0][0] == "-" else " "
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -103,6 +116,8 @@ def _uncovered(folded: str) -> str:
         text = _CONCATENATED.sub("-", text)
     if _SPREAD_WIDELY.search(text):
         text = _SPREAD.sub(_gathered(text), text)
+    if _STRETCHED.search(text) or _DOUBLED.search(text):
+        text = _REPEATED.sub(r"\1", text)
     if "xx" in text:
         text = _WRAPPED.sub(r" \1 ", text)
     if text.count("(") > text.count(")"):

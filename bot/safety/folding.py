@@ -61,10 +61,11 @@ _POSSESSIVE = re.compile(r"['`´]s\b")
 _DOUBLED = re.compile("([^ *\u3400-\u9fff])\\1+")  # doubled ideographs are other words
 
 # A gap, which may be empty, and the piece after it. Without signs, a text in ASCII has only few kinds of both.
-_PLAIN = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+)")
+# The end counts as a piece: without it, each place in a last gap would be tried.
+_PLAIN = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+|\Z)")
 _TOKEN = re.compile(
     r"((?:[^\w@$!|+*#]|_)*)"
-    r"([a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+)"
+    r"([a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|\Z)"
 )
 # Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
 _SIGN = re.compile(r"[@$!|+*#]")
@@ -174,6 +175,8 @@ def folded_words(text: str) -> str:
 def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pieces of a text without signs for letters, and the gaps before them."""
     tokens = (_PLAIN if text.isascii() else _TOKEN).findall(text)
+    while tokens and not tokens[-1][1]:
+        tokens.pop()
     if not tokens:
         return (), ()
     gaps, pieces = zip(*tokens, strict=True)
@@ -185,10 +188,11 @@ def _pieces_of_words(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     pieces: list[str] = []
     gaps: list[str] = []
     gap = HARD
-    for (between, token), (after, following) in pairwise([*_TOKEN.findall(text), ("", "")]):
+    for (between, token), (after, following) in pairwise(_TOKEN.findall(text)):
         gap = max(gap, _GAPS[between])
-        is_sign = token[0] in _SIGNS
-        if is_sign and not _is_letter(token, pieces if gap == GLUE else [], "" if after else following):
+        if not token:
+            break
+        if token[0] in _SIGNS and not _is_letter(token, pieces if gap == GLUE else [], "" if after else following):
             gap = max(gap, TIGHT)
             continue
         pieces.append(token)

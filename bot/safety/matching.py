@@ -31,7 +31,7 @@ HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
 MASKED = HIDDEN | {"blocked"}
 """What people write with a letter left out. A host's or a server's `dog` is no `god`."""
 
-MIN_HIDDEN, MAX_MASKED = 3, 12
+MIN_HIDDEN, MAX_MASKED, MIN_HALF = 3, 12, 3
 SHORT_KANA = 3
 """Kana words up to this length occur within other words: they count at the beginning of a word only."""
 
@@ -66,7 +66,8 @@ class _Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the words of a phrase meet."""
     is_whole: bool
     """Whether it counts only where pieces begin and end; Japanese and Chinese have no gaps between words."""
-    is_start: bool = True
+    is_start: bool = False
+    """Whether it counts only where a word in kana begins."""
     is_backward: bool = False
     is_joined: bool = False
     """Whether it is a phrase as one word."""
@@ -116,7 +117,7 @@ def _add(
                 term=known,
                 breaks=breaks,
                 is_whole=is_whole,
-                is_start=is_whole or is_start,
+                is_start=is_start,
                 is_joined=len(words) > 1 and not breaks,
                 words=frozenset(words),
             )
@@ -129,7 +130,6 @@ def _add(
                     term=known,
                     breaks=breaks,
                     is_whole=is_whole,
-                    is_start=is_whole,
                     words=frozenset(words),
                 )
             )
@@ -185,43 +185,81 @@ def _masks(letters: str) -> set[str]:
     return {word for word in found if MASK in word}
 
 
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What shares a skeleton, sorted by where in a word it can count."""
+
+    patterns: tuple[_Pattern, ...]
+    within: tuple[_Pattern, ...]
+    """Those that count where a piece does not end, or does not begin."""
+    inside: tuple[_Pattern, ...]
+    """Those that count where it does neither."""
+    half: _Pattern | None
+    """One that can fill a piece together with another."""
+
+
+def _entry(letters: str, patterns: list[_Pattern]) -> _Entry:
+    within = tuple(each for each in patterns if not each.is_whole or _is_found_in_words(each))
+    halves = [each for each in patterns if _is_half(each)] if len(letters) >= MIN_HALF else []
+    return _Entry(
+        patterns=tuple(patterns),
+        within=within,
+        inside=tuple(each for each in within if not each.is_start),
+        half=halves[-1] if halves else None,
+    )
+
+
+def _is_found_in_words(pattern: _Pattern) -> bool:
+    return pattern.term.is_root and not pattern.is_backward
+
+
+def _is_half(pattern: _Pattern) -> bool:
+    return pattern.is_whole and not pattern.is_backward and pattern.term.category not in EXACT
+
+
 class _Automaton:
     def __init__(self, patterns: dict[str, list[_Pattern]]) -> None:
-        self._patterns = list(patterns.values())
+        self._entries = [_entry(letters, sharing) for letters, sharing in patterns.items()]
         self._search = AhoCorasick(list(patterns)) if patterns else None
         self.is_empty = not patterns
 
     def find(self, reading: Reading, ordinary: frozenset[str]) -> Iterator[Found]:
         if self._search is None:
             return
-        piece_at = {place: index for index, place in enumerate(reading.starts)}
+        piece_at = dict(zip(reading.starts, range(len(reading.starts)), strict=True))
         halves, known = _Halves(), _Known(reading, ordinary)
         for number, start, end in self._search.find_matches_as_indexes(reading.letters, overlapping=True):
             first, last = piece_at.get(start), piece_at.get(end)
-            for pattern in self._patterns[number]:
-                if first is not None and last is not None:
-                    accepted = known.is_meant(pattern, first, last)
-                else:
-                    accepted = _is_within(pattern, reading, start, end, first)
-                    halves.note(pattern, start, end, first, last)
-                if accepted:
+            entry = self._entries[number]
+            if first is not None and last is not None:
+                for term in known.meant(number, entry.patterns, first, last):
+                    yield Found(term=term, start=start, end=end)
+                continue
+            if first is not None or last is not None:
+                halves.note(entry.half, start, end, is_opening=first is not None)
+            for pattern in entry.inside if first is None else entry.within:
+                if _is_within(pattern, reading, start, end, first):
                     yield Found(term=pattern.term, start=start, end=end)
         yield from halves.join(reading, piece_at, ordinary)
 
 
 class _Known:
-    """What was decided of a pattern and its pieces: a word that is said a hundred times is looked at once."""
+    """What was decided of pieces: a word that is said a hundred times is looked at once."""
 
     def __init__(self, reading: Reading, ordinary: frozenset[str]) -> None:
         self._reading, self._ordinary = reading, ordinary
-        self._decided: dict[tuple[int, tuple[str, ...], tuple[str, ...]], bool] = {}
+        self._decided: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Term]] = {}
 
-    def is_meant(self, pattern: _Pattern, first: int, last: int) -> bool:
-        pieces, gaps = self._reading.pieces[first:last], self._reading.gaps[first + 1 : last]
-        key = (id(pattern), pieces, gaps)
+    def meant(self, number: int, patterns: Iterable[_Pattern], first: int, last: int) -> list[Term]:
+        """The terms of an entry's patterns that the pieces from `first` to before `last` are."""
+        reading = self._reading
+        key = (number, reading.pieces[first:last], reading.gaps[first + 1 : last])
         decided = self._decided.get(key)
         if decided is None:
-            decided = _is_meant(pattern, self._reading, first, last, self._ordinary)
+            decided = [
+                pattern.term
+                for pattern in patterns
+                if _is_meant(pattern, reading, first, last, self._ordinary)
+            ]
             self._decided[key] = decided
         return decided
 
@@ -233,12 +271,12 @@ class _Halves:
         self._opening: dict[int, tuple[int, _Pattern]] = {}
         self._closing: dict[int, tuple[int, _Pattern]] = {}
 
-    def note(self, pattern: _Pattern, start: int, end: int, first: int | None, last: int | None) -> None:
-        if end - start < 3 or pattern.is_backward or pattern.term.category in EXACT or not pattern.is_whole:
+    def note(self, pattern: _Pattern | None, start: int, end: int, *, is_opening: bool) -> None:
+        if pattern is None:
             return
-        if first is not None:
+        if is_opening:
             self._opening[end] = (start, pattern)
-        elif last is not None:
+        else:
             self._closing[start] = (end, pattern)
 
     def join(self, reading: Reading, piece_at: dict[int, int], ordinary: frozenset[str]) -> Iterator[Found]:
@@ -254,11 +292,16 @@ def _is_within(pattern: _Pattern, reading: Reading, start: int, end: int, first:
     """Whether a root counts inside a piece, or a word of a script without gaps over the edges of scripts."""
     if pattern.is_whole:
         piece = reading.pieces[_piece_after(reading, start) - 1]
-        return pattern.term.is_root and not pattern.is_backward and pattern.term.spelling in piece
-    if pattern.is_start and first is None:
+        return pattern.term.spelling in piece
+    if pattern.is_start and (first is None or _is_particle(reading, first)):
         return False
     inner = range(_piece_after(reading, start), _piece_after(reading, end - 1))
     return all(reading.gaps[index] == GLUE for index in inner)
+
+
+def _is_particle(reading: Reading, index: int) -> bool:
+    """Whether hiragana go on from a word in other letters: 空がきれい has が in it, not ガキ."""
+    return reading.gaps[index] == GLUE and "ぁ" <= reading.pieces[index][0] <= "ゟ"
 
 
 def _piece_after(reading: Reading, place: int) -> int:
@@ -270,6 +313,8 @@ def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordina
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
     if _is_over_tags(pattern, reading, first, last):
+        return False
+    if pattern.is_start and last - first > 1 and len(pieces[0]) == 1 and _is_particle(reading, first):
         return False
     if joined == spelling and not pattern.is_backward and _is_unsplit(pattern, reading, first, last):
         gaps = [gap for gap in reading.gaps[first + 1 : last] if gap != GLUE]

@@ -6,7 +6,7 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,10 +31,6 @@ MANY_GARMENTS = 3
 """Kinds of clothes that a negative prompt can name before it undresses people."""
 
 
-def _is_hidden(hit: Found, covers: Iterable[bytearray]) -> bool:
-    return any(hit.end <= len(cover) and 0 not in cover[hit.start : hit.end] for cover in covers)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Places:
     """Where the words of each category are in a text, and what its patterns say."""
@@ -42,26 +38,39 @@ class _Places:
     found: dict[Category, list[Found]]
     patterns: frozenset[Category]
 
-    def covered(self, categories: Iterable[Category]) -> bytearray:
-        """One for each character that words of these categories stand on."""
-        cover = bytearray(max((hit.end for hits in self.found.values() for hit in hits), default=0))
+    def covered(self, category: Category) -> bytearray:
+        """One for each character that words of this category stand on, to the end of the last one."""
         met = {hit.term.group for hit in self.found.get("excuse", ())}
-        for category in categories:
-            for hit in self.found.get(category, ()):
-                if hit.term.is_conditional and hit.term.group not in met:
-                    continue
-                cover[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
+        hits = [
+            hit
+            for hit in self.found.get(category, ())
+            if not hit.term.is_conditional or hit.term.group in met
+        ]
+        cover = bytearray(max((hit.end for hit in hits), default=0))
+        for hit in hits:
+            cover[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
         return cover
 
     def categories(self, *covers: bytearray, is_excusable: bool) -> frozenset[Category]:
         """The categories of all words that no cover hides and, if they can be excused, no words excuse."""
-        excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else ()
-        counting: Iterator[Category] = (
-            category
-            for category, hits in self.found.items()
-            if any(hit.term.group not in excused and not _is_hidden(hit, covers) for hit in hits)
+        excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else set[int]()
+        covers = tuple(cover for cover in covers if cover)
+        counting = (
+            category for category, hits in self.found.items() if _is_any_in_sight(hits, excused, covers)
         )
         return self.patterns | frozenset(counting)
+
+
+def _is_any_in_sight(hits: Iterable[Found], excused: set[int], covers: tuple[bytearray, ...]) -> bool:
+    """Whether one of them is neither excused nor under a cover."""
+    for hit in hits:
+        if hit.term.group not in excused:
+            for cover in covers:
+                if hit.end <= len(cover) and cover.find(0, hit.start, hit.end) < 0:
+                    break
+            else:
+                return True
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +150,12 @@ class PromptScreen:
         reading = _read(f"{prompt}, {more}" if more else prompt)
         host = _places(reading, self._host)
         theirs = _places(reading, self._server(server)) if server != NO_LISTS else _NOTHING
-        meaning = self._understand(reading, negative, host.covered(["allowed"]), theirs.covered(["allowed"]))
+        meaning = self._understand(reading, negative, host.covered("allowed"), theirs.covered("allowed"))
         refused = {
             "sexual_minor": meaning.is_sexual_minor,
             "real_person_sexual": meaning.is_sexual_person,
-            "host_list": "blocked" in host.categories(host.covered(["allowed"]), is_excusable=False),
-            "server_list": "blocked" in theirs.categories(theirs.covered(["allowed"]), is_excusable=False),
+            "host_list": "blocked" in host.categories(host.covered("allowed"), is_excusable=False),
+            "server_list": "blocked" in theirs.categories(theirs.covered("allowed"), is_excusable=False),
             "sexual": level != "age-restricted" and ("sexual" in meaning.refusable or meaning.is_stripped),
         }
         strict = {
@@ -164,13 +173,20 @@ class PromptScreen:
     ) -> _Meaning:
         places = _places(reading, self._rules.lexicon, self._rules.patterns)
         unsaid = _places(_read(negative), self._rules.lexicon) if negative else _NOTHING
-        benign, disclaimed = places.covered(["benign"]), places.covered(["disclaimer"])
+        benign, disclaimed = places.covered("benign"), places.covered("disclaimer")
+        said = places.categories(benign, disclaimed, is_excusable=True)
+        hosted = places.categories(benign, disclaimed, by_host, is_excusable=True) if by_host else said
+        refusable = (
+            places.categories(benign, disclaimed, by_host, by_server, is_excusable=True)
+            if by_server
+            else hosted
+        )
         return _Meaning(
             heard=places.categories(benign, is_excusable=False),
-            said=places.categories(benign, disclaimed, is_excusable=True),
-            hosted=places.categories(benign, disclaimed, by_host, is_excusable=True),
-            refusable=places.categories(benign, disclaimed, by_host, by_server, is_excusable=True),
-            negative=unsaid.categories(unsaid.covered(["benign"]), is_excusable=False),
+            said=said,
+            hosted=hosted,
+            refusable=refusable,
+            negative=unsaid.categories(unsaid.covered("benign"), is_excusable=False),
             garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
         )
 
