@@ -14,12 +14,15 @@ from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 import ftfy
+from ftfy import chardata
 from ftfy.badness import is_bad
 
 from bot.safety.folding import fold
 
 # What ftfy repairs beyond mojibake and beyond what folding does anyway, or turns into something to be repaired.
 _REPAIRED = re.compile("[\x1b\x80-\x9f\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
+# What it drops, or turns into ASCII, before it looks at a line once more.
+_REPLACED = re.compile("[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u206a-\u206f\ufb00-\ufb06\ufeff-\uffff]")
 
 _ESCAPE = re.compile(
     r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+U([0-9a-fA-F]{8})|\\+x([0-9a-fA-F]{2})"
@@ -37,9 +40,7 @@ _SPREAD_WIDELY = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3})[^\W_]\1[^\W_](?![^\W
 _SPREAD_LETTERS = 3
 """So many letters with the same sign between them are a word."""
 
-_DOUBLED = re.compile(r"(?:([a-z])\1+){3}")
-_STRETCHED = re.compile(r"([a-z])\1\1")
-_REPEATED = re.compile(r"([a-z])\1+")
+_STRETCHED = re.compile(r"([a-z])\1\1+")
 _WRAPPED = re.compile(r"(?<![^\W_])xx+([^\W_][\w-]{1,40}?[^\W_])xx+(?![^\W_])")
 _BRACKET = re.compile(r"[()]")
 _OPENING = re.compile(r"\((?=[a-z0-9@$!+(])")
@@ -66,9 +67,19 @@ def repaired(text: str) -> str:
     plain = html.unescape(text) if "&" in text else text
     if plain.isascii() and "\x1b" not in plain:
         return text
-    if _REPAIRED.search(plain) or is_bad(plain) or (plain != text and is_bad(text)):
+    if _REPAIRED.search(plain) or _is_mojibake(plain) or (plain != text and _is_mojibake(text)):
         return html.unescape(html.unescape(ftfy.fix_text(text)))
     return text
+
+
+def _is_mojibake(text: str) -> bool:
+    """Whether ftfy would decode some of it anew; it is slow in finding out."""
+    if not is_bad(text):
+        return False
+    if chardata.UTF8_DETECTOR_RE.search(text):
+        return True
+    lines = _REPLACED.sub("", text).splitlines()
+    return any(chardata.possible_encoding(line, name) for line in lines for name in chardata.CHARMAP_ENCODINGS)
 
 
 def _decoded(text: str) -> str:
@@ -116,10 +127,9 @@ def _uncovered(folded: str) -> str:
         text = _CONCATENATED.sub("-", text)
     if _SPREAD_WIDELY.search(text):
         text = _SPREAD.sub(_gathered(text), text)
-    if _STRETCHED.search(text) or _DOUBLED.search(text):
-        text = _REPEATED.sub(r"\1", text)
     if "xx" in text:
         text = _WRAPPED.sub(r" \1 ", text)
+    text = _STRETCHED.sub(r"\1", text)
     if text.count("(") > text.count(")"):
         text = _closed(text)
     if "@" in text or "$" in text:

@@ -44,29 +44,29 @@ _HIDDEN = {"*": "○●◯〇◎■□★☆♡♥❤"}
 # What folding leaves as it is: most of an ordinary text in English, Japanese or Chinese.
 _STABLE = re.compile("[\0-%'-;=-@\\[-\x7f、-〆「-】ぁ-ゔァ-ヺ一-鿿]*")
 
+_FAR = re.compile("[\U00010000-\U0010ffff]+")
+
 _KATAKANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 _SMALL_KANA = str.maketrans("ぁぃぅぇぉゃゅょっゎ", "あいうえおやゆよつわ")
 _LEET = str.maketrans("0123456789@$!|+", "oizeasgtbgasiit")
-_SKELETON = {
-    **_KATAKANA,
-    **_SMALL_KANA,
-    **{code + 0x60: folded for code, folded in _SMALL_KANA.items()},
-    **_LEET,
-    ord("l"): ord("i"),
-}
+_SKELETON = list(range(0xA000))  # a list is faster than a dictionary that most characters are not in
+for _from, _to in {**_KATAKANA, **_SMALL_KANA, **_LEET, ord("l"): ord("i")}.items():
+    _SKELETON[_from] = _to
+for _from, _to in _SMALL_KANA.items():
+    _SKELETON[_from + 0x60] = _to
 
 _WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
 _APOSTROPHE = re.compile("['`´]")
 _POSSESSIVE = re.compile(r"['`´]s\b")
-_DOUBLED = re.compile("([^ *\u3400-\u9fff])\\1+")  # doubled ideographs are other words
+_DOUBLED = re.compile("([^ *\u3400-\u9fff])(?=\\1)")  # doubled ideographs are other words
 
-# A gap, which may be empty, and the piece after it. Without signs, a text in ASCII has only few kinds of both.
-# The end counts as a piece: without it, each place in a last gap would be tried.
-_PLAIN = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+|\Z)")
-_TOKEN = re.compile(
-    r"((?:[^\w@$!|+*#]|_)*)"
-    r"([a-z]+|\d+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|\Z)"
-)
+# A gap, which may be empty, and the piece after it; simpler ones for texts without signs, and in ASCII. The end
+# counts as a piece: without it, each place in a last gap would be tried.
+_PIECE = r"[a-z]+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|\d+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+"
+_PLAIN_ASCII = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+|\Z)")
+_PLAIN = re.compile(rf"([\W_]*)({_PIECE}|\Z)")
+_SIGNED_ASCII = re.compile(r"([^a-z0-9@$!|+*#]*)([a-z]+|[0-9]+|[@$]+|[!|+*#]+|\Z)")
+_SIGNED = re.compile(rf"([^\w@$!|+*#]*(?:_[^\w@$!|+*#]*)*)({_PIECE}|[@$]+|[!|+*#]+|\Z)")
 # Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
 _SIGN = re.compile(r"[@$!|+*#]")
 _COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
@@ -134,15 +134,16 @@ def _fold_once(text: str) -> str:
     if "&" in text:
         text = html.unescape(_ENTITY.sub("&", text)).replace("&", " ")
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", _LONG.sub(" ", text))
-        text = unicodedata.normalize("NFC", text.translate(_characters()).replace("&", " "))
+        near, far = _characters()
+        text = _FAR.sub(lambda run: run[0].translate(far), text.translate(near))
+        text = unicodedata.normalize("NFC", text)
     text = _CAPITAL_I.sub("l", text).casefold()
     return _TAG.sub("", text) if "<" in text else text
 
 
 def skeleton(word: str) -> str:
     """The folded word as the rules compare it: doubled letters are one, and digits are letters."""
-    return _DOUBLED.sub(r"\1", word).translate(_SKELETON)
+    return _DOUBLED.sub("", word).translate(_SKELETON)
 
 
 def undoubled(word: str) -> str:
@@ -174,7 +175,7 @@ def folded_words(text: str) -> str:
 
 def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The pieces of a text without signs for letters, and the gaps before them."""
-    tokens = (_PLAIN if text.isascii() else _TOKEN).findall(text)
+    tokens = (_PLAIN_ASCII if text.isascii() else _PLAIN).findall(text)
     while tokens and not tokens[-1][1]:
         tokens.pop()
     if not tokens:
@@ -185,33 +186,58 @@ def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _pieces_of_words(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The same of any text."""
+    tokens = (_SIGNED_ASCII if text.isascii() else _SIGNED).findall(text)
     pieces: list[str] = []
     gaps: list[str] = []
     gap = HARD
-    for (between, token), (after, following) in pairwise(_TOKEN.findall(text)):
-        gap = max(gap, _GAPS[between])
-        if not token:
-            break
-        if token[0] in _SIGNS and not _is_letter(token, pieces if gap == GLUE else [], "" if after else following):
+    for (between, token), (after, following) in pairwise(tokens):
+        if between:
+            gap = max(gap, _GAPS[between])
+        if token[:1] in _SIGNS and not _is_letter(
+            token, pieces[-1] if pieces and gap == GLUE else "", "" if after else following
+        ):
             gap = max(gap, TIGHT)
-            continue
-        pieces.append(token)
-        gaps.append(gap)
-        gap = GLUE
+        elif token:
+            pieces.append(token)
+            gaps.append(gap)
+            gap = GLUE
     return tuple(pieces), tuple(gaps)
 
 
-def _is_letter(sign: str, before: list[str], following: str) -> bool:
+def _is_letter(sign: str, before: str, following: str) -> bool:
     """Whether a sign stands for a letter, by the pieces that it follows at once, and by what follows it."""
     if sign[0] in _COINS:
-        return bool(before) or bool(following)
-    is_within = following[:1].isalnum() or following[:1] in _COINS
-    return bool(before) and (is_within or before[-1][0] in _SIGNS)
+        return bool(before or following)
+    return bool(before) and (before[0] in _SIGNS or following[:1].isalnum() or following[:1] in _COINS)
 
 
 @cache
-def _characters() -> dict[int, str | None]:
-    """What becomes of single characters: look-alikes are letters, invisible ones and accents are dropped."""
+def _characters() -> tuple[list[str], dict[int, str]]:
+    """What becomes of single characters, the first 65,536 and those of the rest that are not left as they are."""
+    drawn = _drawn()
+    near = [_fold_character(chr(code), drawn) for code in range(0x10000)]
+    table: dict[int, str] = {}
+    for code in (*range(0x10000, 0x1F200), *range(0xE0000, 0xE0200)):
+        char = chr(code)
+        if (folded := _fold_character(char, drawn)) != char:
+            table[code] = folded
+    return near, table
+
+
+def _fold_character(char: str, drawn: dict[int, str | None]) -> str:
+    if _LONG.match(char) or char == "＆":
+        return " "
+    while not char.isascii():
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", char).translate(drawn))
+        folded = folded if folded.isascii() else folded.casefold()
+        if folded == char:
+            break
+        char = folded
+    return char
+
+
+def _drawn() -> dict[int, str | None]:
+    """How parts of characters look: look-alikes are letters, invisible ones and accents are dropped."""
     data = (resources.files("bot") / "safety/rules/confusables.toml").read_bytes()
     table: dict[int, str | None] = {}
     for code in (*range(0x80, 0x1E000), *range(0xE0000, 0xE0200)):
