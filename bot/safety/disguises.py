@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from bisect import bisect_left
 from urllib.parse import unquote_to_bytes
 
 import ftfy
 from ftfy import chardata
 from ftfy.badness import is_bad
 
-from bot.safety.folding import fold
+from bot.safety.folding import MASK, fold
 
 # What ftfy repairs beyond mojibake and beyond what folding does anyway, or turns into something to be repaired.
-_REPAIRED = re.compile("[\x1b\x80-\x9f\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
+_REPAIRED = re.compile("[\x1b\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
 # What it drops, or turns into ASCII, before it looks at a line once more.
 _REPLACED = re.compile("[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u206a-\u206f\ufb00-\ufb06\ufeff-\uffff]")
+
+_AROUND = 20
+"""Characters before and after something that is repaired, for it may be in the middle of a word."""
+
+_CONTEXT, _FARTHEST = 60, 200
+"""Characters around a difference that are read again, to the next word, and at most."""
 
 _ESCAPE = re.compile(
     r"\\+u([0-9a-fA-F]{4})|\\+u\{([0-9a-fA-F]{1,6})\}|\\+U([0-9a-fA-F]{8})|\\+x([0-9a-fA-F]{2})"
@@ -35,49 +41,66 @@ _LINES = re.compile(r"(?<=\w)-[ \t]?\r?\n|\r?\n")
 _BACKWARD = re.compile("[\u202e\u2067]([^\u202c\u2069\n]*)")
 _CONCATENATED = re.compile(r"""["'`]\s?\+\s?["'`]""")
 
+# Single letters with the same signs between them; three are a word.
 _SPREAD = re.compile(r"(?<![^\W_])[^\W_](?:([\W_]{1,3})[^\W_])(?:\1[^\W_])*(?![^\W_])")
 _SPREAD_WIDELY = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3})[^\W_]\1[^\W_](?![^\W_])")
-_SPREAD_LETTERS = 3
-"""So many letters with the same sign between them are a word."""
-
 _STRETCHED = re.compile(r"([a-z])\1\1+")
 _WRAPPED = re.compile(r"(?<![^\W_])xx+([^\W_][\w-]{1,40}?[^\W_])xx+(?![^\W_])")
 _BRACKET = re.compile(r"[()]")
-_OPENING = re.compile(r"\((?=[a-z0-9@$!+(])")
+_OPENING = re.compile(r"\((?=[a-z0-9@$!+])")
 _COINS = re.compile(r"(?<![\w@$])[@$]{3,}(?![\w@$])")
 _EDGES = {
-    "!": (re.compile(r"(?<=[0-9@$+|])!(?![\w!])|(?<![\w!@$+|])!(?=\w)"), "i"),
-    "+": (re.compile(r"(?<=[\w@$!])\+(?![\w+])|(?<![\w+])\+(?=[\w@$!])"), "t"),
+    "!": (re.compile(r"(?<=[0-9@$+|])!(?![\w@$!|+*#])|(?<![\w@$!|+*#])!(?=\w)"), "i"),
+    "+": (re.compile(r"(?<=[\w@$!])\+(?![\w@$!|+*#])|(?<![\w@$!|+*#])\+(?=\w)"), "t"),
 }
 """Signs that stand for letters at the ends of words."""
 
 
 def undisguised(text: str, folded: str) -> str:
-    """The folded text without disguises; as it is if it has none."""
-    plain = _decoded(repaired(text))
-    return _uncovered(folded if plain == text else fold(plain))
+    """The folded text without disguises: that part of it that had some, with words around it."""
+    whole, parts = repaired(text)
+    plain = ", ".join((_decoded(whole), *parts))
+    uncovered = _uncovered(folded if plain == text else fold(plain))
+    return "" if uncovered == folded else _changed(folded, uncovered)
 
 
-def repaired(text: str) -> str:
-    """The text as the model is given it: without mojibake and HTML entities.
+def _changed(old: str, new: str) -> str:
+    """The tags of the new text that are not in the old one, from the first difference to the last."""
+    shared = range(1, min(len(old), len(new)) + 1)
+    first = bisect_left(shared, True, key=lambda length: old[:length] != new[:length])
+    last = len(new) - bisect_left(shared, True, key=lambda length: old[-length:] != new[-length:])
+    start = new.rfind(" ", 0, max(first - _CONTEXT, 0)) + 1
+    end = new.find(" ", last + _CONTEXT)
+    start, end = max(start, first - _FARTHEST), min(end if end >= 0 else len(new), last + _FARTHEST)
+    known = frozenset(old.split(","))
+    return ",".join(tag for tag in new[max(start, 0) : max(end, first)].split(",") if tag not in known)
+
+
+def repaired(text: str) -> tuple[str, list[str]]:
+    """The text as the model is given it: without mojibake and HTML entities; or parts of it that are given so.
 
     It has to be what `engine.worker.prompt_weights.clean` makes of it, as far as folding does not make the same
     of both: a test holds the two together.
     """
     plain = html.unescape(text) if "&" in text else text
     if plain.isascii() and "\x1b" not in plain:
-        return text
-    if _REPAIRED.search(plain) or _is_mojibake(plain) or (plain != text and _is_mojibake(text)):
-        return html.unescape(html.unescape(ftfy.fix_text(text)))
-    return text
+        return text, []
+    if not _REPAIRED.search(plain):
+        if not is_bad(plain) and (plain == text or not is_bad(text)):
+            return text, []
+        if not _is_encodable(plain):
+            # Then it is repaired in places only; to look at the rest, and to read it again, would take long.
+            return text, [_repaired_part(plain, match) for match in chardata.UTF8_DETECTOR_RE.finditer(plain)]
+    return html.unescape(html.unescape(ftfy.fix_text(text))), []
 
 
-def _is_mojibake(text: str) -> bool:
-    """Whether ftfy would decode some of it anew; it is slow in finding out."""
-    if not is_bad(text):
-        return False
-    if chardata.UTF8_DETECTOR_RE.search(text):
-        return True
+def _repaired_part(text: str, match: re.Match[str]) -> str:
+    before, after = text[max(match.start() - _AROUND, 0) : match.start()], text[match.end() :][:_AROUND]
+    return f"{before}{ftfy.fix_encoding(match[0])}{after}"
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether one of its lines as a whole could be bytes that were decoded wrongly."""
     lines = _REPLACED.sub("", text).splitlines()
     return any(chardata.possible_encoding(line, name) for line in lines for name in chardata.CHARMAP_ENCODINGS)
 
@@ -125,8 +148,10 @@ def _uncovered(folded: str) -> str:
     text = folded.replace("||", "-")
     if "+" in text:
         text = _CONCATENATED.sub("-", text)
-    if _SPREAD_WIDELY.search(text):
-        text = _SPREAD.sub(_gathered(text), text)
+    if separators := frozenset(_SPREAD_WIDELY.findall(text)):
+        # With what is between the letters of one word, words of two letters are apart as well.
+        text = _SPREAD.sub(lambda match: match[0].replace(match[1], "") if match[1] in separators else match[0], text)
+    text = text.replace(MASK, "")  # stars within words may also be emphasis: `nu**de`
     if "xx" in text:
         text = _WRAPPED.sub(r" \1 ", text)
     text = _STRETCHED.sub(r"\1", text)
@@ -140,28 +165,22 @@ def _uncovered(folded: str) -> str:
     return text
 
 
-def _gathered(text: str) -> Callable[[re.Match[str]], str]:
-    """Takes out the signs that are between single letters often enough; with spaces, between two also."""
-    separators = {match[1] for match in _SPREAD.finditer(text) if _letters(match) >= _SPREAD_LETTERS}
-    return lambda match: match[0].replace(match[1], "") if match[1] in separators else match[0]
-
-
-def _letters(match: re.Match[str]) -> int:
-    return 1 + len(match[0]) // (len(match[1]) + 1)
-
-
 def _closed(text: str) -> str:
     """With a `c` for each bracket that nothing closes and that a word goes on from."""
-    unmatched, closed = list[int](), 0
+    last = text.rfind(")") + 1
+    head, tail = text[:last], text[last:]
+    if head.count("(") > head.count(")"):
+        head = _closed_within(head)
+    return head + _OPENING.sub("c", tail)
+
+
+def _closed_within(text: str) -> str:
+    letters, closed = list(text), 0
     for match in reversed(list(_BRACKET.finditer(text))):
         if match[0] == ")":
             closed += 1
         elif closed:
             closed -= 1
-        else:
-            unmatched.append(match.start())
-    letters = list(text)
-    for place in unmatched:
-        if _OPENING.match(text, place):
-            letters[place] = "c"
+        elif _OPENING.match(text, match.start()):
+            letters[match.start()] = "c"
     return "".join(letters)

@@ -17,7 +17,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import msgspec
 
@@ -60,16 +60,20 @@ _APOSTROPHE = re.compile("['`´]")
 _POSSESSIVE = re.compile(r"['`´]s\b")
 _DOUBLED = re.compile("([^ *\u3400-\u9fff])(?=\\1)")  # doubled ideographs are other words
 
-# A gap, which may be empty, and the piece after it; simpler ones for texts without signs, and in ASCII. The end
-# counts as a piece: without it, each place in a last gap would be tried.
-_PIECE = r"[a-z]+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|\d+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+"
-_PLAIN_ASCII = re.compile(r"([^a-z0-9]*)([a-z]+|[0-9]+|\Z)")
-_PLAIN = re.compile(rf"([\W_]*)({_PIECE}|\Z)")
-_SIGNED_ASCII = re.compile(r"([^a-z0-9@$!|+*#]*)([a-z]+|[0-9]+|[@$]+|[!|+*#]+|\Z)")
-_SIGNED = re.compile(rf"([^\w@$!|+*#]*(?:_[^\w@$!|+*#]*)*)({_PIECE}|[@$]+|[!|+*#]+|\Z)")
-# Signs that stand for letters do so within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`).
+# A gap, which may be empty, and the piece after it; a simpler one for ASCII. The end counts as a piece: without it,
+# each place in a last gap would be tried.
+_TOKEN_ASCII = re.compile(r"([^a-z0-9@$!|+*#]*)([a-z]+|[0-9]+|[@$]+|[!|+*#]+|\Z)")
+_TOKEN = re.compile(
+    r"([^\w@$!|+*#]*(?:_[^\w@$!|+*#]*)*)"
+    r"([a-z]+|[ぁ-ゟ]+|[ァ-ヺヽ-ヿ]+|\d+|[^\W\d_a-zぁ-ゟァ-ヺヽ-ヿ]+|[@$]+|[!|+*#]+|\Z)"
+)
 _SIGN = re.compile(r"[@$!|+*#]")
-_COINS, _SIGNS = frozenset("@$"), frozenset("@$!|+*#")
+# Signs stand for letters within a word (`n!ce`), coins also at its ends (`$even`, `cla$$`). These do not:
+_NO_LETTERS = re.compile(
+    r"(?<![^\W_])(?<![@$!|+*#])[@$]+(?![^\W_])(?![@$!|+*#])"
+    r"|(?<![^\W_])(?<![@$!|+*#])[!|+*#]+"
+    r"|(?<=[^\W_])[!|+*#]+(?![^\W_])(?![@$!|+*#])"
+)
 _BETWEEN_TAGS = frozenset(",;、。，．\n")
 _BETWEEN_WORDS = frozenset(" \t\r\f\v\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 
@@ -134,9 +138,9 @@ def _fold_once(text: str) -> str:
     if "&" in text:
         text = html.unescape(_ENTITY.sub("&", text)).replace("&", " ")
     if not text.isascii():
-        near, far = _characters()
+        near, far, composed = _characters()
         text = _FAR.sub(lambda run: run[0].translate(far), text.translate(near))
-        text = unicodedata.normalize("NFC", text)
+        text = composed.sub(lambda run: unicodedata.normalize("NFC", run[0]), text)
     text = _CAPITAL_I.sub("l", text).casefold()
     return _TAG.sub("", text) if "<" in text else text
 
@@ -155,7 +159,7 @@ def read(folded: str) -> Reading:
     """Take the gaps out of a folded text."""
     text = _WEIGHT.sub("", folded) if ":" in folded else folded
     text = _POSSESSIVE.sub("", text) if _APOSTROPHE.search(text) else text
-    pieces, gaps = _pieces_of_words(text) if _SIGN.search(text) else _pieces(text)
+    pieces, gaps = _pieces(_NO_LETTERS.sub(TIGHT, text) if _SIGN.search(text) else text)
     parts = skeleton(" ".join(pieces).replace("#", MASK)).split(" ")
     return Reading(
         folded=folded,
@@ -174,8 +178,8 @@ def folded_words(text: str) -> str:
 
 
 def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The pieces of a text without signs for letters, and the gaps before them."""
-    tokens = (_PLAIN_ASCII if text.isascii() else _PLAIN).findall(text)
+    """The pieces of a text whose signs are all letters, and the gaps before them."""
+    tokens = (_TOKEN_ASCII if text.isascii() else _TOKEN).findall(text)
     while tokens and not tokens[-1][1]:
         tokens.pop()
     if not tokens:
@@ -184,44 +188,23 @@ def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return pieces, (max(HARD, _GAPS[gaps[0]]), *map(_GAPS.__getitem__, gaps[1:]))
 
 
-def _pieces_of_words(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The same of any text."""
-    tokens = (_SIGNED_ASCII if text.isascii() else _SIGNED).findall(text)
-    pieces: list[str] = []
-    gaps: list[str] = []
-    gap = HARD
-    for (between, token), (after, following) in pairwise(tokens):
-        if between:
-            gap = max(gap, _GAPS[between])
-        if token[:1] in _SIGNS and not _is_letter(
-            token, pieces[-1] if pieces and gap == GLUE else "", "" if after else following
-        ):
-            gap = max(gap, TIGHT)
-        elif token:
-            pieces.append(token)
-            gaps.append(gap)
-            gap = GLUE
-    return tuple(pieces), tuple(gaps)
-
-
-def _is_letter(sign: str, before: str, following: str) -> bool:
-    """Whether a sign stands for a letter, by the pieces that it follows at once, and by what follows it."""
-    if sign[0] in _COINS:
-        return bool(before or following)
-    return bool(before) and (before[0] in _SIGNS or following[:1].isalnum() or following[:1] in _COINS)
-
-
 @cache
-def _characters() -> tuple[list[str], dict[int, str]]:
-    """What becomes of single characters, the first 65,536 and those of the rest that are not left as they are."""
+def _characters() -> tuple[list[str], dict[int, str], re.Pattern[str]]:
+    """What becomes of single characters: of the first 65,536, and of those of the rest that are not left as they are.
+
+    And which become one with those before them: to normalise all of a text takes longer.
+    """
     drawn = _drawn()
     near = [_fold_character(chr(code), drawn) for code in range(0x10000)]
-    table: dict[int, str] = {}
-    for code in (*range(0x10000, 0x1F200), *range(0xE0000, 0xE0200)):
+    far: dict[int, str] = {}
+    for code in (*range(0x10000, 0x1F200), *range(0x2F800, 0x2FA20), *range(0xE0000, 0xE0200)):
         char = chr(code)
         if (folded := _fold_character(char, drawn)) != char:
-            table[code] = folded
-    return near, table
+            far[code] = folded
+    parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x1F200)]
+    seconds = {chr(int(part[1], 16)) for part in parts if len(part) == 2 and part[0][0] != "<"}
+    joining = {*map(chr, range(0x1161, 0x11C3)), *(char for char in seconds if drawn.get(ord(char), char) == char)}
+    return near, far, re.compile(f"(?s:.)[{''.join(joining)}]+")
 
 
 def _fold_character(char: str, drawn: dict[int, str | None]) -> str:
@@ -245,6 +228,8 @@ def _drawn() -> dict[int, str | None]:
             table[code] = None
     table |= dict.fromkeys(map(ord, _INVISIBLE))
     table |= {ord(char): MASK for char in _HIDDEN[MASK]}
+    # Control characters are what Windows has in their places: the model is given them so.
+    table |= {code: char for code in range(0x80, 0xA0) if (char := bytes([code]).decode("cp1252", "ignore"))}
     for letter, chars in msgspec.toml.decode(data)["looks_like"].items():
         table |= {ord(char): letter for char in chars}
     table |= {ord(char): "'" for char in "’‘ʼ′"}

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from ahocorasick_rs import AhoCorasick
 
-from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading, read, skeleton, undoubled
+from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
@@ -93,14 +93,6 @@ class Lexicon:
         yield from self._plain.find(reading, self._ordinary)
         if MASK in reading.letters and not self._plain.is_empty:
             yield from self._masked.find(reading, self._ordinary)
-            yield from self._without_masks(reading)
-
-    def _without_masks(self, reading: Reading) -> Iterator[Found]:
-        """Stars within words may also be emphasis (`nu**de`). These places lie behind those of the text."""
-        beyond = len(reading.letters)
-        for found in self._plain.find(read(reading.folded.replace(MASK, "")), self._ordinary):
-            if found.term.category not in EXACT:
-                yield Found(term=found.term, start=beyond + found.start, end=beyond + found.end)
 
 
 def _add(

@@ -204,7 +204,7 @@ def _read(text: str) -> Reading:
     """The text as it is, and once more without disguises if it has any."""
     folded = fold(text)
     plain = undisguised(text, folded)
-    return read(folded if plain == folded else f"{folded}, {plain}")
+    return read(f"{folded}, {plain}" if plain else folded)
 
 
 _NOTHING = _Places(found={}, patterns=frozenset())
