@@ -16,16 +16,16 @@ from urllib.parse import unquote_to_bytes
 import ftfy
 from ftfy import chardata
 from ftfy.badness import is_bad
+from ftfy.fixes import decode_inconsistent_utf8
 
-from bot.safety.folding import MASK, fold
+from bot.safety.folding import MASK, WINDOWS, fold
 
 # What ftfy repairs beyond mojibake and beyond what folding does anyway, or turns into something to be repaired.
 _REPAIRED = re.compile("[\x1b\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
 # What it drops, or turns into ASCII, before it looks at a line once more.
-_REPLACED = re.compile("[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u206a-\u206f\ufb00-\ufb06\ufeff-\uffff]")
-
-_AROUND = 20
-"""Characters before and after something that is repaired, for it may be in the middle of a word."""
+_REPLACED = re.compile(
+    "[\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u206a-\u206f\ufb00-\ufb06\ufeff-\uffff]"
+)
 
 _CONTEXT, _FARTHEST = 60, 200
 """Characters around a difference that are read again, to the next word, and at most."""
@@ -58,8 +58,7 @@ _EDGES = {
 
 def undisguised(text: str, folded: str) -> str:
     """The folded text without disguises: that part of it that had some, with words around it."""
-    whole, parts = repaired(text)
-    plain = ", ".join((_decoded(whole), *parts))
+    plain = _decoded(repaired(text))
     uncovered = _uncovered(folded if plain == text else fold(plain))
     return "" if uncovered == folded else _changed(folded, uncovered)
 
@@ -76,33 +75,30 @@ def _changed(old: str, new: str) -> str:
     return ",".join(tag for tag in new[max(start, 0) : max(end, first)].split(",") if tag not in known)
 
 
-def repaired(text: str) -> tuple[str, list[str]]:
-    """The text as the model is given it: without mojibake and HTML entities; or parts of it that are given so.
+def repaired(text: str) -> str:
+    """The text as the model is given it: without mojibake and HTML entities.
 
     It has to be what `engine.worker.prompt_weights.clean` makes of it, as far as folding does not make the same
     of both: a test holds the two together.
     """
-    plain = html.unescape(text) if "&" in text else text
+    plain = (html.unescape(text) if "&" in text else text).translate(WINDOWS)
     if plain.isascii() and "\x1b" not in plain:
-        return text, []
+        return text
     if not _REPAIRED.search(plain):
         if not is_bad(plain) and (plain == text or not is_bad(text)):
-            return text, []
+            return text
         if not _is_encodable(plain):
-            # Then it is repaired in places only; to look at the rest, and to read it again, would take long.
-            return text, [_repaired_part(plain, match) for match in chardata.UTF8_DETECTOR_RE.finditer(plain)]
-    return html.unescape(html.unescape(ftfy.fix_text(text))), []
-
-
-def _repaired_part(text: str, match: re.Match[str]) -> str:
-    before, after = text[max(match.start() - _AROUND, 0) : match.start()], text[match.end() :][:_AROUND]
-    return f"{before}{ftfy.fix_encoding(match[0])}{after}"
+            # Then it is repaired in places only; to look at all the rest would take long.
+            return decode_inconsistent_utf8(plain)
+    return html.unescape(html.unescape(ftfy.fix_text(text)))
 
 
 def _is_encodable(text: str) -> bool:
     """Whether one of its lines as a whole could be bytes that were decoded wrongly."""
     lines = _REPLACED.sub("", text).splitlines()
-    return any(chardata.possible_encoding(line, name) for line in lines for name in chardata.CHARMAP_ENCODINGS)
+    return any(
+        chardata.possible_encoding(line, name) for line in lines for name in chardata.CHARMAP_ENCODINGS
+    )
 
 
 def _decoded(text: str) -> str:
@@ -150,7 +146,9 @@ def _uncovered(folded: str) -> str:
         text = _CONCATENATED.sub("-", text)
     if separators := frozenset(_SPREAD_WIDELY.findall(text)):
         # With what is between the letters of one word, words of two letters are apart as well.
-        text = _SPREAD.sub(lambda match: match[0].replace(match[1], "") if match[1] in separators else match[0], text)
+        text = _SPREAD.sub(
+            lambda match: match[0].replace(match[1], "") if match[1] in separators else match[0], text
+        )
     text = text.replace(MASK, "")  # stars within words may also be emphasis: `nu**de`
     if "xx" in text:
         text = _WRAPPED.sub(r" \1 ", text)

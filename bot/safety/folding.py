@@ -34,6 +34,9 @@ _ENTITY = re.compile(r"&(?:(?:amp|#0{0,8}38|#x0{0,8}26);?)+", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:[abisupq]|em|strong|br|p|span|div|sub|sup|font|small|big|mark|del|ins|tt|code)/?>")
 _CAPITAL_I = re.compile(r"(?<=i)I|I(?=i)")  # beside another one it can only be meant as an l
 
+WINDOWS = {code: char for code in range(0x80, 0xA0) if (char := bytes([code]).decode("cp1252", "ignore"))}
+"""Control characters that are read as what Windows has in their places: the model is given them so."""
+
 # Compatibility characters that become four or more; none is a way to write a word of the rules.
 _LONG = re.compile("[\u321d\u321e\u3300-\u3357\ufdf0-\ufdfc]")
 # Letters that show nothing, and the long vowel mark, which is drawn out at will.
@@ -49,19 +52,26 @@ _FAR = re.compile("[\U00010000-\U0010ffff]+")
 _KATAKANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 _SMALL_KANA = str.maketrans("ぁぃぅぇぉゃゅょっゎ", "あいうえおやゆよつわ")
 _LEET = str.maketrans("0123456789@$!|+", "oizeasgtbgasiit")
-_SKELETON = list(range(0xA000))  # a list is faster than a dictionary that most characters are not in
-for _from, _to in {**_KATAKANA, **_SMALL_KANA, **_LEET, ord("l"): ord("i")}.items():
-    _SKELETON[_from] = _to
-for _from, _to in _SMALL_KANA.items():
-    _SKELETON[_from + 0x60] = _to
+
+
+def _skeletons() -> list[int]:
+    """What each character is in a skeleton. A list is faster than a dictionary that most are not in."""
+    table = list(range(0xA000))
+    small_katakana = {code + 0x60: folded for code, folded in _SMALL_KANA.items()}
+    for code, folded in {**_KATAKANA, **_SMALL_KANA, **small_katakana, **_LEET, ord("l"): ord("i")}.items():
+        table[code] = folded
+    return table
+
+
+_SKELETON = _skeletons()
 
 _WEIGHT = re.compile(r"::?\s*(?:\d{1,3}\.\d{1,6}|\.\d{1,6}|\d(?=\s*[)\]}>]))|(?<=:):\s*\d")
 _APOSTROPHE = re.compile("['`´]")
 _POSSESSIVE = re.compile(r"['`´]s\b")
 _DOUBLED = re.compile("([^ *\u3400-\u9fff])(?=\\1)")  # doubled ideographs are other words
 
-# A gap, which may be empty, and the piece after it; a simpler one for ASCII. The end counts as a piece: without it,
-# each place in a last gap would be tried.
+# A gap, which may be empty, and the piece after it; a simpler one for ASCII. The end counts as a piece: without
+# it, each place in a last gap would be tried.
 _TOKEN_ASCII = re.compile(r"([^a-z0-9@$!|+*#]*)([a-z]+|[0-9]+|[@$]+|[!|+*#]+|\Z)")
 _TOKEN = re.compile(
     r"([^\w@$!|+*#]*(?:_[^\w@$!|+*#]*)*)"
@@ -190,7 +200,7 @@ def _pieces(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @cache
 def _characters() -> tuple[list[str], dict[int, str], re.Pattern[str]]:
-    """What becomes of single characters: of the first 65,536, and of those of the rest that are not left as they are.
+    """What becomes of the first 65,536 characters, and of those of the rest that are not left as they are.
 
     And which become one with those before them: to normalise all of a text takes longer.
     """
@@ -203,7 +213,10 @@ def _characters() -> tuple[list[str], dict[int, str], re.Pattern[str]]:
             far[code] = folded
     parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x1F200)]
     seconds = {chr(int(part[1], 16)) for part in parts if len(part) == 2 and part[0][0] != "<"}
-    joining = {*map(chr, range(0x1161, 0x11C3)), *(char for char in seconds if drawn.get(ord(char), char) == char)}
+    joining = {
+        *map(chr, range(0x1161, 0x11C3)),
+        *(char for char in seconds if drawn.get(ord(char), char) == char),
+    }
     return near, far, re.compile(f"(?s:.)[{''.join(joining)}]+")
 
 
@@ -228,8 +241,7 @@ def _drawn() -> dict[int, str | None]:
             table[code] = None
     table |= dict.fromkeys(map(ord, _INVISIBLE))
     table |= {ord(char): MASK for char in _HIDDEN[MASK]}
-    # Control characters are what Windows has in their places: the model is given them so.
-    table |= {code: char for code in range(0x80, 0xA0) if (char := bytes([code]).decode("cp1252", "ignore"))}
+    table |= WINDOWS
     for letter, chars in msgspec.toml.decode(data)["looks_like"].items():
         table |= {ord(char): letter for char in chars}
     table |= {ord(char): "'" for char in "’‘ʼ′"}

@@ -32,7 +32,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unless: list[str] = msgspec.field(default_factory=list[str])
     """Words that give the terms another meaning, anywhere in the prompt: a cock beside a hen."""
     beside: list[str] = msgspec.field(default_factory=list[str])
-    """Words of which one has to be anywhere in the prompt, or the terms do not count: a great tit on a branch."""
+    """Words of which one has to be in the prompt, or the terms do not count: a great tit on a branch."""
     plural: bool = False
     root: bool = False
     """Whether longer words that have a term in them count too."""

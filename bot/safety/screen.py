@@ -6,7 +6,7 @@ Runs in the bot process. The rules are data (`bot/safety/rules`); what their cat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +55,7 @@ class _Places:
         """The categories of all words that no cover hides and, if they can be excused, no words excuse."""
         excused = {hit.term.group for hit in self.found.get("excuse", ())} if is_excusable else set[int]()
         covers = tuple(cover for cover in covers if cover)
-        counting = (
+        counting: Iterator[Category] = (
             category for category, hits in self.found.items() if _is_any_in_sight(hits, excused, covers)
         )
         return self.patterns | frozenset(counting)
@@ -215,5 +215,7 @@ def _places(reading: Reading, lexicon: Lexicon, patterns: Sequence[Pattern] = ()
     for hit in lexicon.find(reading):
         found[hit.term.category].append(hit)
     squeezed = reading.squeezed() if patterns else ""
-    said = (each.category for each in patterns if each.applies_to(reading.folded, squeezed))
+    said: Iterator[Category] = (
+        each.category for each in patterns if each.applies_to(reading.folded, squeezed)
+    )
     return _Places(found=dict(found), patterns=frozenset(said))
