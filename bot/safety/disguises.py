@@ -1,9 +1,9 @@
 """Step 3 of a request's life: a text once more, without what was put into its words to hide them.
 
-Runs in the bot process. Some disguises cannot be folded away: whoever reads `\\u0063` as `c` cannot know whether
-`\\u0063` was meant, and a `|` between letters may be a letter or not. So the check reads both, the text as it is
-folded and, if that differs, the text as it would be with every such disguise taken off. A second reading can
-only add words, never hide one. Each step goes over the text a fixed number of times.
+Runs in the bot process. Some disguises cannot be folded away: whoever reads `\\u0063` as `c` cannot know if
+`\\u0063` was meant, and a `|` between letters may be a letter or not. So the check reads both, the text as it
+is folded and, if that differs, the text as it would be with every such disguise taken off. A second reading
+can only add words, never hide one. Each step goes over the text a fixed number of times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftfy.fixes import decode_inconsistent_utf8
 
 from bot.safety.folding import MASK, WINDOWS, fold
 
-# What ftfy repairs beyond mojibake and beyond what folding does anyway, or turns into something to be repaired.
+# What ftfy repairs beyond mojibake and what folding does anyway, or turns into something to be repaired.
 _REPAIRED = re.compile("[\x1b\ud800-\udfff\ufe60\uff06\uffe0-\uffef]")
 # What it drops, or turns into ASCII, before it looks at a line once more.
 _REPLACED = re.compile(
@@ -78,8 +78,8 @@ def _changed(old: str, new: str) -> str:
 def repaired(text: str) -> str:
     """The text as the model is given it: without mojibake and HTML entities.
 
-    It has to be what `engine.worker.prompt_weights.clean` makes of it, as far as folding does not make the same
-    of both: a test holds the two together.
+    It has to be what `engine.worker.prompt_weights.clean` makes of it, as far as folding does not make the
+    same of both: a test holds the two together.
     """
     plain = (html.unescape(text) if "&" in text else text).translate(WINDOWS)
     if plain.isascii() and "\x1b" not in plain:

@@ -70,8 +70,8 @@ _APOSTROPHE = re.compile("['`´]")
 _POSSESSIVE = re.compile(r"['`´]s\b")
 _DOUBLED = re.compile("([^ *\u3400-\u9fff])(?=\\1)")  # doubled ideographs are other words
 
-# A gap, which may be empty, and the piece after it; a simpler one for ASCII. The end counts as a piece: without
-# it, each place in a last gap would be tried.
+# A gap, which may be empty, and the piece after it; a simpler one for ASCII. The end counts as a piece:
+# without it, each place in a last gap would be tried.
 _TOKEN_ASCII = re.compile(r"([^a-z0-9@$!|+*#]*)([a-z]+|[0-9]+|[@$]+|[!|+*#]+|\Z)")
 _TOKEN = re.compile(
     r"([^\w@$!|+*#]*(?:_[^\w@$!|+*#]*)*)"
