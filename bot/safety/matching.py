@@ -340,7 +340,7 @@ def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) ->
 
 
 def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
-    """Whether pieces meet only where words do, or without a gap, as kanji and kana and letters and digits do."""
+    """Whether pieces meet only where words do, or without a gap, as kanji and kana do."""
     start = reading.starts[first]
     return all(
         reading.gaps[index] == GLUE or reading.starts[index] - start in pattern.breaks
