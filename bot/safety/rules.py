@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -90,17 +91,21 @@ class Rules:
     @classmethod
     def of(cls, files: list[RuleFile], *, version: str = "", host: HostRules | None = None) -> Rules:
         """Compile rules. The version ends with a digest of them all, so that it tells any two apart."""
-        host = host or HostRules()
-        digest = hashlib.sha256(msgspec.json.encode([files, host])).hexdigest()[:8]
         groups = [group for file in files for group in file.group]
         ordinary = [word for file in files for word in file.ordinary]
         terms = [term for number, group in enumerate(groups) for term in terms_of(number, group)]
-        return cls(
-            version=f"{version}+{digest}",
+        rules = cls(
+            version="",
             lexicon=Lexicon(terms, ordinary),
             patterns=tuple(pattern for file in files for pattern in file.pattern),
-            host=ServerLists(block=tuple(host.block), allow=tuple(host.allow)),
         )
+        return rules.with_host(host or HostRules(), files, version)
+
+    def with_host(self, host: HostRules, files: list[RuleFile], version: str) -> Rules:
+        """The same rules, of these files, with a host's own."""
+        digest = hashlib.sha256(msgspec.json.encode([files, host])).hexdigest()[:8]
+        lists = ServerLists(block=tuple(host.block), allow=tuple(host.allow))
+        return replace(self, version=f"{version}+{digest}", host=lists)
 
     @classmethod
     def load(cls, host: Path | None = None) -> Rules:
@@ -109,9 +114,16 @@ class Rules:
         Raises:
             OperatorError: the host's file cannot be read, or says something else than lists of words.
         """
-        files = [read_rule_file(name) for name in FILES]
-        version = (RULES / "VERSION").read_text(encoding="utf-8").strip()
-        return cls.of(files, version=version, host=read_host_rules(host) if host else None)
+        shipped, files, version = _shipped()
+        return shipped.with_host(read_host_rules(host), files, version) if host else shipped
+
+
+@cache
+def _shipped() -> tuple[Rules, list[RuleFile], str]:
+    """The rules that ship, their files, and their version: ten thousand terms take most of a second."""
+    files = [read_rule_file(name) for name in FILES]
+    version = (RULES / "VERSION").read_text(encoding="utf-8").strip()
+    return Rules.of(files, version=version), files, version
 
 
 def read_rule_file(name: str) -> RuleFile:
