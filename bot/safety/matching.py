@@ -8,46 +8,16 @@ it is no ordinary word that only looks like it: `b00b` counts, `bob` does not.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal
 
 import msgspec
 from ahocorasick_rs import AhoCorasick
 
-from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading, skeleton, undoubled
+from bot.safety.folding import COMMA, GLUE, HARD, MASK, TIGHT, Reading
+from bot.safety.patterns import EXACT, Pattern, Patterns, Term, patterns_of
 
-Category = Literal[
-    "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
-    "excuse", "benign", "disclaimer", "blocked", "allowed",
-]  # fmt: skip
-
-EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allowed"})
-"""What speaks for a text, and is believed only if it is spelled out."""
-
-HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
-"""What people write backwards or with a letter left out."""
-
-MASKED = HIDDEN | {"blocked"}
-"""What people write with a letter left out. A host's or a server's `dog` is no `god`."""
-
-MIN_HIDDEN, MAX_MASKED, MIN_HALF = 3, 12, 3
-SHORT_KANA = 3
-"""Kana words up to this length occur within other words: they count at the beginning of a word only."""
-
-
-class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A word or a phrase of the rules."""
-
-    category: Category
-    spelling: str
-    """Folded, without gaps."""
-    group: int = 0
-    """Which of the rules' groups it is from."""
-    is_root: bool = False
-    """Whether longer words that have it in them count too."""
-    is_conditional: bool = False
-    """Whether it counts only beside an excuse of its group."""
+MIN_HALF = 3
+"""Letters of a term that may fill a word together with another."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -58,22 +28,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     end: int
 
 
-class _Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One of a term's skeletons."""
-
-    term: Term
-    breaks: frozenset[int]
-    """Where the words of a phrase meet."""
-    is_whole: bool
-    """Whether it counts only where pieces begin and end; Japanese and Chinese have no gaps between words."""
-    is_start: bool = False
-    """Whether it counts only where a word in kana begins."""
-    is_backward: bool = False
-    is_joined: bool = False
-    """Whether it is a phrase as one word."""
-    words: frozenset[str] = frozenset()
-
-
 class Lexicon:
     """Terms, compiled."""
 
@@ -81,10 +35,7 @@ class Lexicon:
         terms = list(terms)
         # A term as spelled is itself only, and no other one backwards or misspelled.
         self._ordinary = frozenset(ordinary) | {term.spelling for term in terms}
-        plain: defaultdict[str, list[_Pattern]] = defaultdict(list)
-        masked: defaultdict[str, list[_Pattern]] = defaultdict(list)
-        for term, words in ((term, term.spelling.split(" ")) for term in terms):
-            _add(plain, masked, term, words)
+        plain, masked = patterns_of(terms)
         self._plain = _Automaton(plain)
         self._masked = _Automaton(masked)
 
@@ -95,101 +46,19 @@ class Lexicon:
             yield from self._masked.find(reading, self._ordinary)
 
 
-def _add(
-    plain: dict[str, list[_Pattern]], masked: dict[str, list[_Pattern]], term: Term, words: list[str]
-) -> None:
-    joined = "".join(words)
-    known = msgspec.structs.replace(term, spelling=joined)
-    is_whole = joined.isascii() or not any(_is_unspaced(char) for char in joined)
-    is_start = len(joined) <= SHORT_KANA and all("ぁ" <= char <= "ヿ" for char in joined)
-    spellings = _spellings(words)
-    for letters, breaks in spellings.items():
-        plain[letters].append(
-            _Pattern(
-                term=known,
-                breaks=breaks,
-                is_whole=is_whole,
-                is_start=is_start,
-                is_joined=len(words) > 1 and not breaks,
-                words=frozenset(words),
-            )
-        )
-    if term.category in MASKED and len(joined) >= MIN_HIDDEN:
-        letters, breaks = next(iter(spellings.items()))
-        for hidden in _masks(letters):
-            masked[hidden].append(
-                _Pattern(
-                    term=known,
-                    breaks=breaks,
-                    is_whole=is_whole,
-                    words=frozenset(words),
-                )
-            )
-        backward = letters[::-1]
-        may_be_backward = term.category in HIDDEN and joined.isascii() and len(letters) >= MIN_HIDDEN
-        if may_be_backward and backward not in spellings:
-            plain[backward].append(
-                _Pattern(
-                    term=known,
-                    breaks=frozenset(),
-                    is_whole=True,
-                    is_backward=True,
-                    words=frozenset(words),
-                )
-            )
-
-
-def _is_unspaced(char: str) -> bool:
-    """Whether it is of a script that is written without gaps."""
-    return "\u3041" <= char <= "\u30ff" or "\u3400" <= char <= "\u9fff"
-
-
-def _spellings(words: list[str]) -> dict[str, frozenset[int]]:
-    """The skeletons of a phrase, and where its words meet in each.
-
-    A doubled letter stays two where a gap splits it (`bo ob`), and becomes one where two words meet without.
-    """
-    folded = [skeleton(word) for word in words]
-    variants = [folded]
-    for index, word in enumerate(words):
-        if undoubled(word) != folded[index]:
-            variants.append([*folded[:index], undoubled(word), *folded[index + 1 :]])
-    found: dict[str, frozenset[int]] = {}
-    for parts in variants:
-        breaks, place = set[int](), 0
-        for part in parts[:-1]:
-            place += len(part)
-            breaks.add(place)
-        found.setdefault("".join(parts), frozenset(breaks))
-    if len(words) > 1:
-        found.setdefault(skeleton("".join(words)), frozenset())
-    return found
-
-
-def _masks(letters: str) -> set[str]:
-    """The word with one letter hidden, all its vowels, or all but the first and the last."""
-    if not MIN_HIDDEN <= len(letters) <= MAX_MASKED:
-        return set()
-    inner = range(1, len(letters) - 1)
-    found = {letters[:index] + MASK + letters[index + 1 :] for index in inner}
-    found.add(letters[0] + "".join(MASK if char in "aeiou" else char for char in letters[1:-1]) + letters[-1])
-    found.add(letters[0] + MASK * (len(letters) - 2) + letters[-1])
-    return {word for word in found if MASK in word}
-
-
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What shares a skeleton, sorted by where in a word it can count."""
 
-    patterns: tuple[_Pattern, ...]
-    within: tuple[_Pattern, ...]
+    patterns: tuple[Pattern, ...]
+    within: tuple[Pattern, ...]
     """Those that count where a piece does not end, or does not begin."""
-    inside: tuple[_Pattern, ...]
+    inside: tuple[Pattern, ...]
     """Those that count where it does neither."""
-    half: _Pattern | None
+    half: Pattern | None
     """One that can fill a piece together with another."""
 
 
-def _entry(letters: str, patterns: list[_Pattern]) -> _Entry:
+def _entry(letters: str, patterns: list[Pattern]) -> _Entry:
     within = tuple(each for each in patterns if not each.is_whole or _is_found_in_words(each))
     halves = [each for each in patterns if _is_half(each)] if len(letters) >= MIN_HALF else []
     return _Entry(
@@ -200,16 +69,16 @@ def _entry(letters: str, patterns: list[_Pattern]) -> _Entry:
     )
 
 
-def _is_found_in_words(pattern: _Pattern) -> bool:
+def _is_found_in_words(pattern: Pattern) -> bool:
     return pattern.term.is_root and not pattern.is_backward
 
 
-def _is_half(pattern: _Pattern) -> bool:
+def _is_half(pattern: Pattern) -> bool:
     return pattern.is_whole and not pattern.is_backward and pattern.term.category not in EXACT
 
 
 class _Automaton:
-    def __init__(self, patterns: dict[str, list[_Pattern]]) -> None:
+    def __init__(self, patterns: Patterns) -> None:
         self._entries = [_entry(letters, sharing) for letters, sharing in patterns.items()]
         self._search = AhoCorasick(list(patterns)) if patterns else None
         self.is_empty = not patterns
@@ -241,7 +110,7 @@ class _Known:
         self._reading, self._ordinary = reading, ordinary
         self._decided: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[Term]] = {}
 
-    def meant(self, number: int, patterns: Iterable[_Pattern], first: int, last: int) -> list[Term]:
+    def meant(self, number: int, patterns: Iterable[Pattern], first: int, last: int) -> list[Term]:
         """The terms of an entry's patterns that the pieces from `first` to before `last` are."""
         reading = self._reading
         key = (number, reading.pieces[first:last], reading.gaps[first + 1 : last])
@@ -260,10 +129,10 @@ class _Halves:
     """Terms that begin or end a piece without filling it: two of them may fill it together."""
 
     def __init__(self) -> None:
-        self._opening: dict[int, tuple[int, _Pattern]] = {}
-        self._closing: dict[int, tuple[int, _Pattern]] = {}
+        self._opening: dict[int, tuple[int, Pattern]] = {}
+        self._closing: dict[int, tuple[int, Pattern]] = {}
 
-    def note(self, pattern: _Pattern | None, start: int, end: int, *, is_opening: bool) -> None:
+    def note(self, pattern: Pattern | None, start: int, end: int, *, is_opening: bool) -> None:
         if pattern is None:
             return
         if is_opening:
@@ -280,7 +149,7 @@ class _Halves:
                 yield Found(term=after.term, start=place, end=end)
 
 
-def _is_within(pattern: _Pattern, reading: Reading, start: int, end: int, first: int | None) -> bool:
+def _is_within(pattern: Pattern, reading: Reading, start: int, end: int, first: int | None) -> bool:
     """Whether a root counts inside a piece, or a word of a script without gaps over the edges of scripts."""
     if pattern.is_whole:
         piece = reading.pieces[_piece_after(reading, start) - 1]
@@ -300,7 +169,7 @@ def _piece_after(reading: Reading, place: int) -> int:
     return bisect_right(reading.starts, place)
 
 
-def _is_meant(pattern: _Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]) -> bool:
+def _is_meant(pattern: Pattern, reading: Reading, first: int, last: int, ordinary: frozenset[str]) -> bool:
     """Whether the pieces from `first` to before `last` are the term, and no other words like it."""
     pieces = reading.pieces[first:last]
     joined, spelling = "".join(pieces), pattern.term.spelling
@@ -330,7 +199,7 @@ def _is_run(pieces: tuple[str, ...], words: int) -> bool:
     return len(pieces) in (1, words) or all(len(piece) == 1 for piece in pieces)
 
 
-def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
+def _is_over_tags(pattern: Pattern, reading: Reading, first: int, last: int) -> bool:
     """Whether a phrase is over several tags: "arms up, skirt". A "young, girl" is one all the same."""
     start = reading.starts[first]
     return pattern.term.category not in ("minor", "youthful", "blocked") and any(
@@ -339,7 +208,7 @@ def _is_over_tags(pattern: _Pattern, reading: Reading, first: int, last: int) ->
     )
 
 
-def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> bool:
+def _is_unsplit(pattern: Pattern, reading: Reading, first: int, last: int) -> bool:
     """Whether pieces meet only where words do, or without a gap, as kanji and kana do."""
     start = reading.starts[first]
     return all(
@@ -348,7 +217,7 @@ def _is_unsplit(pattern: _Pattern, reading: Reading, first: int, last: int) -> b
     )
 
 
-def _words(pattern: _Pattern, reading: Reading, first: int, last: int) -> Iterator[list[tuple[str, str]]]:
+def _words(pattern: Pattern, reading: Reading, first: int, last: int) -> Iterator[list[tuple[str, str]]]:
     """The pieces of each word of a phrase, with the gaps before them."""
     start = reading.starts[first]
     word = [(reading.pieces[first], HARD)]

@@ -17,7 +17,8 @@ import msgspec
 
 from bot.errors import OperatorError
 from bot.safety.folding import folded_words
-from bot.safety.matching import Category, Lexicon, Term
+from bot.safety.matching import Lexicon
+from bot.safety.patterns import Category, Term
 
 RULES = Path(__file__).parent / "rules"
 FILES = ("sexual", "minors", "people", "context", "japanese", "chinese", "ordinary")

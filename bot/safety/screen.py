@@ -14,7 +14,8 @@ from pathlib import Path
 from bot.safety.disguises import undisguised
 from bot.safety.folding import Reading, fold, read
 from bot.safety.levels import Level
-from bot.safety.matching import Category, Found, Lexicon
+from bot.safety.matching import Found, Lexicon
+from bot.safety.patterns import Category
 from bot.safety.rules import Pattern, Rules, ServerLists, lists_lexicon
 from bot.safety.verdicts import PromptVerdict
 

@@ -21,7 +21,8 @@ from itertools import product
 from pathlib import Path
 
 from bot.safety.folding import read, skeleton
-from bot.safety.matching import EXACT, Category, Lexicon, Term
+from bot.safety.matching import Lexicon
+from bot.safety.patterns import EXACT, Category, Term
 from bot.safety.rules import FILES, RULES, read_rule_file, terms_of
 
 TARGET = RULES / "ordinary.toml"
