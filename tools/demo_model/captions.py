@@ -9,7 +9,7 @@ from tools.demo_model.faces import DETAILED, FLAT, MODERN, RETRO, Face, tags_of
 
 EMPTY_SHARE = 0.06
 """Captions without a word: what the model draws without guidance, and instead of an empty negative prompt."""
-STYLE_ONLY_SHARE = 0.2
+STYLE_ONLY_SHARE = 0.3
 """Captions that say nothing of the face, as negative prompts do: of style words, unknown ones, or both."""
 NOISE_SHARE = 0.3
 """Captions with words that the model does not know, so that it learns not to mind them."""
