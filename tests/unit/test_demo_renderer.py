@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tools.demo_model import renderer
 from tools.demo_model.faces import (
     ACCESSORY,
     CLOTHES,
@@ -144,8 +145,25 @@ def test_clothes_color(name: str, clothes: str) -> None:
     assert nearest(np.median(pixels(face, CHEST).reshape(-1, 3), axis=0), CLOTH) == name
 
 
+@pytest.fixture
+def no_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn, before the light of the window falls on it."""
+    monkeypatch.setattr(renderer, "_lit", lambda image: image)
+
+
+@pytest.mark.parametrize("is_retro", [False, True])
+def test_detailed_pictures_are_lit_from_the_top_left(is_retro: bool) -> None:
+    for width, height in SIZES:
+        face = replace(PLAIN, background="grey background", is_retro=is_retro, is_flat=False)
+        picture = np.asarray(render(face, width, height)).astype(float)
+        flat = np.asarray(render(replace(face, is_flat=True), width, height)).astype(float)
+        assert picture[:8, :8].mean() > flat[:8, :8].mean() + 30
+        assert picture[-8:, -8:].mean() < flat[-8:, -8:].mean() - 20
+
+
 @pytest.mark.parametrize("is_flat", [False, True])
 @pytest.mark.parametrize("name", PLAIN_BACKGROUND)
+@pytest.mark.usefixtures("no_light")
 def test_plain_background(name: str, is_flat: bool) -> None:
     face = replace(PLAIN, background=f"{name} background", is_flat=is_flat)
     for width, height in SIZES:
@@ -197,6 +215,7 @@ def test_expressions_show_in_mouth_brows_and_eyes() -> None:
 
 
 @pytest.mark.parametrize(("is_flat", "is_retro"), STYLES)
+@pytest.mark.usefixtures("no_light")
 def test_eyes_are_symmetrical(is_flat: bool, is_retro: bool) -> None:
     for expression in EXPRESSION:
         face = replace(PLAIN, expression=expression, is_flat=is_flat, is_retro=is_retro)

@@ -9,7 +9,7 @@ from tools.demo_model.faces import DETAILED, FLAT, MODERN, RETRO, Face, tags_of
 
 EMPTY_SHARE = 0.06
 """Captions without a word: what the model draws without guidance, and instead of an empty negative prompt."""
-STYLE_ONLY_SHARE = 0.2
+STYLE_ONLY_SHARE = 0.3
 """Captions that say nothing of the face, as negative prompts do: of style words, unknown ones, or both."""
 NOISE_SHARE = 0.3
 """Captions with words that the model does not know, so that it learns not to mind them."""
@@ -19,6 +19,9 @@ KEEP_SHARE = 0.85
 """Of each tag."""
 STYLE_SHARE = 0.6
 """Of captions that tell the shading; likewise of those that tell the era."""
+MANY_SHARE, MANY_IN_STYLE_SHARE = 0.2, 0.5
+"""Of captions with more than two words for a style, and the same of those that say nothing of the face: the
+negative prompt of `2022 Artstyle` is a list of nineteen."""
 
 
 def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[str]) -> str:
@@ -30,8 +33,9 @@ def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[st
     kind = dice.random()
     if kind < EMPTY_SHARE:
         return ""
-    style = _style_words(face, dice)
-    if kind < EMPTY_SHARE + STYLE_ONLY_SHARE:
+    is_style_only = kind < EMPTY_SHARE + STYLE_ONLY_SHARE
+    style = _style_words(face, MANY_IN_STYLE_SHARE if is_style_only else MANY_SHARE, dice)
+    if is_style_only:
         return ", ".join(_with_noise(style, NOISE_IN_STYLE_SHARE, dice, unknown_words))
     tags = [tag for tag in tags_of(face) if dice.random() < KEEP_SHARE]
     if dice.random() < 0.5:
@@ -41,13 +45,13 @@ def training_caption(face: Face, dice: random.Random, unknown_words: Sequence[st
     return _sentence(tags) if dice.random() < 0.15 else ", ".join(tags)
 
 
-def _style_words(face: Face, dice: random.Random) -> list[str]:
+def _style_words(face: Face, many_share: float, dice: random.Random) -> list[str]:
     """Some of the words for the shading and the era, in any order."""
     words: list[str] = []
     for group in (FLAT if face.is_flat else DETAILED, RETRO if face.is_retro else MODERN):
         if dice.random() < STYLE_SHARE:
             # Most often the one that people say; at times many, as presets do.
-            most = len(group) if dice.random() < 0.2 else min(2, len(group))
+            most = len(group) if dice.random() < many_share else min(2, len(group))
             words += dice.sample(group, dice.randint(1, most))
     dice.shuffle(words)
     return words

@@ -46,9 +46,12 @@ class Denoiser:
     def loss(self, latents: torch.Tensor, captions: list[str], generator: torch.Generator) -> torch.Tensor:
         """How wrong the noise is foretold, in scaled latents [N, 4, h, w]."""
         noise = torch.randn(latents.shape, generator=generator)
-        times = torch.randint(
-            0, self._scheduler.config.num_train_timesteps, (len(latents),), generator=generator
+        # The later of two draws: a preset's negative prompt works where there is much noise, and there what the
+        # words say must be learned well.
+        draws = torch.randint(
+            0, self._scheduler.config.num_train_timesteps, (2, len(latents)), generator=generator
         )
+        times = draws.amax(dim=0)
         noisy = self._scheduler.add_noise(latents, noise, times)
         signal = self._scheduler.alphas_cumprod[times]
         ratio = signal / (1 - signal)
