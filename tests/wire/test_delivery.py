@@ -51,7 +51,7 @@ async def test_a_command_becomes_a_picture_of_the_real_model(server: LoopbackDis
         assert picture.description is not None
         assert "1girl, blue hair" in picture.description
         shown = embed_fields(interaction)
-        expected = {"Preset": "More Details", "Seed": "`7`", "Steps": "4", "CFG": "4.5"}
+        expected = {"Preset": "More Details", "Seed": "`7`", "Steps": "4", "CFG": "6"}
         assert shown.items() >= expected.items()
         assert "flat shading" in shown["Negative prompt"]
         assert "bad hands" in shown["Negative prompt"]

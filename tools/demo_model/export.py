@@ -20,7 +20,7 @@ from tools.demo_model.tokenizer import make_tokenizer
 
 VIEW_SCALE = 4
 DEFAULT_STEPS = 20
-DEFAULT_CFG = 4.5
+DEFAULT_CFG = 6.0
 
 
 def export_model(autoencoder: Any, denoiser: Path, folder: Path) -> None:
