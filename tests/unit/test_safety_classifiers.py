@@ -44,7 +44,7 @@ def test_scores_are_those_that_tfjs_gave(inspector: Inspector) -> None:
     for pixels, row in zip(pictures, RECORDED, strict=True):
         for classifier in inspector.classifiers:
             scores = list(classifier.scores(pixels).values())
-            assert scores == pytest.approx(row[classifier.name], abs=0.0005)
+            assert scores == pytest.approx(row[classifier.name], abs=0.0001)
             assert np.argmax(scores) == np.argmax(row[classifier.name])
 
 
