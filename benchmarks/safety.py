@@ -5,7 +5,7 @@ The 99th percentile is over all of them, and that of the slowest kind is beside 
 so that waiting for it stays out.
 
 Pictures: the demo model's, some of them enlarged too, and those of a folder if one is given. What share of
-explicit pictures is found is measured by nobody here: `trinart safety evaluate` does it on one's own pictures.
+explicit pictures is found is measured by nobody here: `trinart safety evaluate` does it on your own pictures.
 """
 
 from __future__ import annotations
