@@ -4,8 +4,8 @@ Prompts: the real rules on texts of 2,000 characters of every kind that `benchma
 The 99th percentile is over all of them, and that of the slowest kind is beside it. Times are the processor's,
 so that waiting for it stays out.
 
-Pictures: the demo model's, and those of a folder if one is given. What share of explicit pictures is found is
-measured by nobody here: `trinart safety evaluate` does it on pictures of one's own.
+Pictures: the demo model's, some of them enlarged too, and those of a folder if one is given. What share of
+explicit pictures is found is measured by nobody here: `trinart safety evaluate` does it on your own pictures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.safety_pictures import demo_pictures, folder_pictures, measure_pictures
+from benchmarks.safety_pictures import demo_pictures, enlarged, folder_pictures, measure_pictures
 from benchmarks.safety_prompts import LENGTH, prompts
 from bot.presets import PresetBook
 from bot.safety.screen import PromptScreen
@@ -24,7 +24,10 @@ from bot.safety.screen import PromptScreen
 GOALS = {
     "prompt_p99_ms": report.Goal(2.0, at_most=True),
     "picture_cpu_ms": report.Goal(60.0, at_most=True),
+    "picture_1024_cpu_ms": report.Goal(60.0, at_most=True),
 }
+ENLARGED = 50
+"""Of the demo model's pictures, for the time that one of 1024 x 1024 takes."""
 
 
 def measure_prompts(rounds: int) -> dict[str, Any]:
@@ -71,8 +74,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=500, help="pictures of the demo model")
     parser.add_argument("--folder", type=Path, help="a folder of pictures with nothing to find in them")
     args = parser.parse_args()
-    demo = measure_pictures(demo_pictures(args.pictures))
-    results = {**measure_prompts(args.rounds), "picture_cpu_ms": demo["cpu_ms"], "demo_pictures": demo}
+    pictures = list(demo_pictures(args.pictures))
+    demo, large = measure_pictures(pictures), measure_pictures(enlarged(pictures[:ENLARGED], 1024))
+    results = {
+        **measure_prompts(args.rounds),
+        "picture_cpu_ms": demo["cpu_ms"],
+        "picture_1024_cpu_ms": large["cpu_ms"],
+        "demo_pictures": demo,
+    }
     if args.folder is not None:
         results["folder_pictures"] = measure_pictures(folder_pictures(args.folder))
     report.publish(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import random
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from bot.presets import PresetBook
 from engine.models import DEMO_FOLDER
@@ -21,6 +25,8 @@ from tools.demo_model.faces import caption, sample_face
 LIMITS = (0.3, 0.5, 0.7)
 """Scores from which on the policy that ships covers or withholds a picture, at one level or another."""
 AT_ONCE = 16
+NOISE = 4.0
+"""Of 255, one standard deviation."""
 
 
 def demo_pictures(count: int) -> Iterator[bytes]:
@@ -39,6 +45,17 @@ def demo_pictures(count: int) -> Iterator[bytes]:
         ]
         for request, pixels in zip(requests, draw(model, requests), strict=True):
             yield encode_picture(pixels, request, 0, model.card).png
+
+
+def enlarged(pictures: Iterable[bytes], side: int) -> Iterator[bytes]:
+    """The same pictures, larger, with the faint noise that makes PNG files of large models big."""
+    noise = np.random.default_rng(side).normal(0, NOISE, (side, side, 3))
+    for content in pictures:
+        with Image.open(io.BytesIO(content)) as picture:
+            smooth = np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
+        buffer = io.BytesIO()
+        Image.fromarray((smooth + noise).clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+        yield buffer.getvalue()
 
 
 def folder_pictures(folder: Path) -> Iterator[bytes]:

@@ -163,5 +163,6 @@ def _make_engine(settings: Settings, policy: Policy, worker_module: str, checker
         # The engine need not send what is shown nowhere.
         preview_limit=min(policy.levels["strict"].least_hidden, 1.0),
         block_list=settings.block_list,
+        classifiers=settings.classifier_folders,
         checker_module=checker_module,
     )

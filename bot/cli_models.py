@@ -27,6 +27,7 @@ from engine.installed import (
 )
 from engine.logs import configure_logging
 from engine.models import DEMO_FOLDER, ModelError, find_model, read_model
+from engine.safety_models import published, read_installed
 from engine.transport import SECRETS
 
 models = typer.Typer(help="The models the bot can draw with.", no_args_is_help=True)
@@ -46,6 +47,8 @@ class Known(StrEnum):
     DERRIDA = "derrida"
     CHARACTERS_V1 = "characters-v1"
     TRINART2_115K = "trinart2-115k"
+    SAFETY_ANIME_RATING = "safety-anime-rating"
+    SAFETY_ANIME_RATING_LARGE = "safety-anime-rating-large"
 
 
 DtypeOption = Annotated[
@@ -58,17 +61,23 @@ ReplaceOption = Annotated[
 
 @models.command("list")
 def list_models() -> None:
-    """The models that TRINART_MODEL can name, and which one it names."""
+    """The models that TRINART_MODEL and TRINART_SAFETY_MODELS can name, and which ones they name."""
     settings = _settings()
     folders = {"demo": DEMO_FOLDER} | {path.name: path for path in installed_models(settings.models_dir)}
     used = find_model(settings.model, settings.models_dir)
     if not any(_is_same(folder, used) for folder in folders.values()):
         folders[settings.model] = used  # a folder elsewhere, or one that is not there
+    folders |= {folder.name: folder for folder in settings.classifier_folders}
     for name, folder in folders.items():
-        mark = " (in use)" if _is_same(folder, used) else ""
+        mark = " (in use)" if _is_used(folder, settings) else ""
         output.print(f"{printable(name)}{mark}", style="bold", markup=False)
         for label, text in _describe(folder):
             output.print(f"    {label:<8}{printable(text)}", markup=False)
+
+
+def _is_used(folder: Path, settings: Settings) -> bool:
+    used = [find_model(settings.model, settings.models_dir), *settings.classifier_folders]
+    return any(_is_same(folder, each) for each in used)
 
 
 def _is_same(folder: Path, other: Path) -> bool:
@@ -78,13 +87,18 @@ def _is_same(folder: Path, other: Path) -> bool:
 def _describe(folder: Path) -> Iterator[tuple[str, str]]:
     """What there is to say of a model, in lines that fit a narrow terminal."""
     try:
-        card, record = read_model(folder), read_record(folder)
+        is_classifier = folder.name in published()
+        record = read_installed(folder).record if is_classifier else read_record(folder)
+        card = None if is_classifier else read_model(folder)
     except ModelError as error:
         yield "problem", str(error)
         return
     size = f"{size_of(folder) / 1e9:.2f} GB"
     yield "disk", f"{size}, {record.dtype}, imported {record.date[:10]}" if record else size
-    yield "sizes", ", ".join(f"{width}x{height}" for width, height in card.sizes.values())
+    if card is None:
+        yield "checks", published()[folder.name].about
+    else:
+        yield "sizes", ", ".join(f"{width}x{height}" for width, height in card.sizes.values())
     sources = record.sources if record else []
     for source in sources:
         yield "from", f"{source.file} ({source.sha256[:10]})"
@@ -112,16 +126,22 @@ def import_model(
 
 @models.command("pull")
 def pull_model(
-    model: Annotated[Known, typer.Argument(help="Which of TrinArt's models.")],
+    model: Annotated[
+        Known, typer.Argument(help="Which of TrinArt's models, or of the image check's classifiers.")
+    ],
     dtype: DtypeOption = Dtype.FP16,
-    name: Annotated[str | None, typer.Option(help="The model's name; the same if left out.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; the same if left out. A classifier keeps its own.")
+    ] = None,
     replace: ReplaceOption = False,
     revision: Annotated[
         str | None, typer.Option(help="A branch, tag or commit of its repository; main if left out.")
     ] = None,
 ) -> None:
-    """Fetch a TrinArt model from the Hugging Face hub and import it; goes on where a pull was stopped."""
+    """Fetch a model from the Hugging Face hub and install it; goes on where a pull was stopped."""
     settings = _settings()
+    if model.value in published() and name not in (None, model.value):
+        raise OperatorError(f"{model.value} is a classifier of the image check and keeps its name.")
     target = _target(settings, _checked(name or model.value), dtype, replace)
     options = ["--downloads", str(settings.data_dir / "downloads")]
     if revision:
@@ -147,6 +167,8 @@ def remove(
     folder = settings.models_dir / _checked(name)
     if not folder.is_dir():
         raise OperatorError(f"There is no model {name} in {settings.models_dir}.")
+    if any(_is_same(used, folder) for used in settings.classifier_folders):
+        raise OperatorError(f"{name} is named by TRINART_SAFETY_MODELS: take it out first.")
     if _is_same(find_model(settings.model, settings.models_dir), folder):
         raise OperatorError(f"{name} is the model that TRINART_MODEL names: set another one first.")
     if not yes:

@@ -115,10 +115,12 @@ def _run_scan(files: Sequence[Path]) -> Iterator[ScannedFile]:
     Raises:
         OperatorError: it does not work, or ended before it was done.
     """
-    block_list = load_settings().block_list
+    settings = load_settings()
+    block_list = settings.block_list
     command = [
         *(sys.executable, "-P", "-m", "engine.safety"),
         *(["--block-list", str(block_list)] if block_list is not None else []),
+        *(part for folder in settings.classifier_folders for part in ("--classifier", str(folder))),
         *("--scan", *map(str, map(_not_an_option, files))),
     ]
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}

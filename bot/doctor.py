@@ -24,6 +24,7 @@ from bot.settings import Settings
 from engine.client import EngineClient, EngineStatus
 from engine.models import ModelError, find_model, read_model
 from engine.protocol import EngineReady, EngineUnavailable
+from engine.safety_models import read_installed
 
 MIN_FREE_BYTES = 1 << 30
 LOAD_SECONDS = 300.0
@@ -50,6 +51,7 @@ async def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         partial(_accounts, fix=fix),
         _signing,
         _model,
+        _classifiers,
         _engine,
     ]
     return [await check(settings) for check in checks]
@@ -164,6 +166,28 @@ async def _model(settings: Settings) -> Finding:
     return Finding("Model", True, f"{card.name}: {sizes}")
 
 
+async def _classifiers(settings: Settings) -> Finding:
+    """Those that the host added; whether all of them work is told by the last check."""
+    check, parts = "Image check", ["the default classifiers"]
+    for folder in settings.classifier_folders:
+        try:
+            installed = read_installed(folder)
+            is_unchanged = await asyncio.to_thread(installed.is_unchanged)
+        except ModelError as error:
+            return Finding(check, False, str(error))
+        except OSError as error:
+            return Finding(
+                check, False, f"{folder} cannot be read: {error.strerror}; pull {folder.name} again"
+            )
+        if not is_unchanged:
+            text = f"{installed.path} is not the file that was pulled on {installed.record.date[:10]}"
+            return Finding(check, False, f"{text}; run trinart models pull {installed.name} --replace")
+        parts.append(
+            f"{installed.name} (sha256 {installed.sha256[:10]}, pulled {installed.record.date[:10]})"
+        )
+    return Finding(check, True, ", ".join(parts))
+
+
 async def _engine(settings: Settings) -> Finding:
     os.environ.setdefault("TRINART_LOG_LEVEL", "CRITICAL")
     try:
@@ -171,6 +195,7 @@ async def _engine(settings: Settings) -> Finding:
             find_model(settings.model, settings.models_dir),
             devices=settings.devices,
             block_list=settings.block_list,
+            classifiers=settings.classifier_folders,
         )
         await engine.start()
         try:

@@ -12,6 +12,7 @@ from bot.errors import OperatorError
 from bot.quotas import HostRules, Quota, Rate
 from bot.safety.levels import Level
 from bot.shards import Shards
+from engine.safety_models import parse_safety_models
 
 
 class Settings(BaseSettings):
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     safety_rules: Path | None = Field(
         default=None, description="TOML file with the host's own lists of words to block and to allow"
     )
+    safety_models: str = Field(
+        default="", description="classifiers that check pictures beside the default ones, with commas"
+    )
     safety_retention_days: int = Field(
         default=365, ge=1, le=3650, description="after so many days the record of safety decisions is deleted"
     )
@@ -118,6 +122,11 @@ class Settings(BaseSettings):
     def _shards(cls, value: str) -> str:
         return str(Shards.parse(value))
 
+    @field_validator("safety_models")
+    @classmethod
+    def _safety_models(cls, value: str) -> str:
+        return ",".join(parse_safety_models(value))
+
     @field_validator("rate")
     @classmethod
     def _rate(cls, value: str) -> str:
@@ -151,6 +160,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Where installed models are."""
         return self.data_dir / "models"
+
+    @property
+    def classifier_folders(self) -> list[Path]:
+        """Where the classifiers are that the host added to the image check."""
+        return [self.models_dir / name for name in parse_safety_models(self.safety_models)]
 
     @property
     def user_key_file(self) -> Path:

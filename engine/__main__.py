@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--worker-module", default="engine.worker")
     parser.add_argument("--preview-limit", type=float, default=0.0)
     parser.add_argument("--block-list", type=Path)
+    parser.add_argument("--classifier", type=Path, action="append", default=[])
     parser.add_argument("--check-timeout", type=float, default=30.0)
     parser.add_argument("--checker-module", default="engine.safety")
     args = parser.parse_args()
@@ -45,6 +46,7 @@ def main() -> None:
         worker_module=args.worker_module,
         preview_limit=args.preview_limit,
         block_list=args.block_list,
+        classifiers=args.classifier,
         check_timeout=args.check_timeout,
         checker_module=args.checker_module,
     )

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,7 @@ class EngineClient:
         worker_module: str = "engine.worker",
         preview_limit: float = 0.0,
         block_list: Path | None = None,
+        classifiers: Sequence[Path] = (),
         check_timeout: float = 30.0,
         checker_module: str = "engine.safety",
     ) -> None:
@@ -98,6 +99,7 @@ class EngineClient:
             *("--worker-module", worker_module, "--checker-module", checker_module),
             *("--preview-limit", str(preview_limit), "--check-timeout", str(check_timeout)),
             *(["--block-list", str(block_list)] if block_list is not None else []),
+            *(part for folder in classifiers for part in ("--classifier", str(folder))),
         ]
         self.status: EngineStatus = EngineStarting()
         self._card: ModelCard | None = None

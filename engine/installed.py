@@ -25,10 +25,13 @@ MODIFIED_NOTICE = (
 """CreativeML OpenRAIL-M, paragraph 4: modified files carry a notice that they were changed."""
 
 
-class SourceFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A checkpoint that a model was made of; `repo` and `commit` if it came from the hub."""
+UNMODIFIED_NOTICE = "Unmodified files of the sources below, under their licence."
 
-    role: Literal["model", "vae"]
+
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that a model was made of; `repo` and `commit` if it came from the hub."""
+
+    role: Literal["model", "vae", "classifier", "labels"]
     file: str
     size: int
     sha256: str
@@ -40,7 +43,8 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
     """`trinart_import.json`: what the folder was made of, and how each of its files should be.
 
     `files` maps each file's path in the folder to its sha256; `ignored` counts the sources' keys that
-    are no weights of the model, by what they are.
+    are no weights of the model, by what they are. A classifier of the image check has `labels`: its classes,
+    in the order of its answers.
     """
 
     notice: str
@@ -50,6 +54,12 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[SourceFile]
     ignored: dict[str, int]
     files: dict[str, str]
+    labels: list[str] = []
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it is one of the image check, and draws nothing."""
+        return bool(self.labels)
 
 
 def check_name(name: str) -> str:

@@ -31,13 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A SIGTERM ends it as Ctrl-C does, so that nothing half-made stays.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _verify(args) if args.command == "verify" else _install(args)
+        return _do(args)
     except CheckpointError as error:
         sys.stderr.write(f"{printable(str(error))}\n")  # a file's own name may be anybody's, too
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Stopped; nothing was installed.\n")
         return 130
+
+
+def _do(args: argparse.Namespace) -> int:
+    from engine.safety_models import published
+
+    if args.command == "verify":
+        return _verify(args)
+    return _pull_classifier(args) if args.command == "pull" and args.model in published() else _install(args)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -63,6 +71,24 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify")
     verify.add_argument("folder", type=Path)
     return parser
+
+
+def _pull_classifier(args: argparse.Namespace) -> int:
+    from engine.checkpoints.classifiers import pull_classifier
+    from engine.checkpoints.origins import told_sources
+    from engine.checkpoints.progress import Bars
+    from engine.installed import read_record
+
+    folder = pull_classifier(
+        args.model, args.models_dir, args.downloads, Bars(), revision=args.revision, replace=args.replace
+    )
+    sys.stdout.write(f"{args.model} is at {folder}.\n")
+    _write_lines(told_sources(read_record(folder)))
+    sys.stdout.write(
+        "From here on it is used with exactly these checksums.\n"
+        f"To check pictures with it, too, set TRINART_SAFETY_MODELS={args.model}.\n"
+    )
+    return 0
 
 
 def _install(args: argparse.Namespace) -> int:

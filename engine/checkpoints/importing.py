@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from engine.checkpoints.accounting import Account, account_for
+from engine.checkpoints.checksums import sha256_of
 from engine.checkpoints.components import SD1_FOLDER, read_components
 from engine.checkpoints.disk import reading
 from engine.checkpoints.errors import CheckpointError
 from engine.checkpoints.progress import Bars
-from engine.checkpoints.reading import open_checkpoint, sha256_of
+from engine.checkpoints.reading import open_checkpoint
+from engine.checkpoints.recording import Origin, made_by, now, write_json
 from engine.checkpoints.records import checked_sha256
 from engine.checkpoints.staging import check_space, refuse_existing, staged
 from engine.checkpoints.writing import TORCH_DTYPES, write_part
 from engine.installed import MODIFIED_NOTICE, RECORD_NAME, Dtype, ImportRecord, SourceFile, check_name
 from engine.models import CARD_NAME, SD1_SIZES, ModelError, read_model
 from engine.protocol import ModelCard
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where on the hub a file is from, and the sha256 that was found when it was fetched."""
-
-    repo: str
-    commit: str
-    sha256: str
+from engine.safety_models import PREFIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +57,18 @@ def import_checkpoint(request: ImportRequest, bars: Bars) -> Path:
     sources = _describe_sources(request, bars)
     with staged(request.target, replace=request.replace) as folder:
         files = _copy_configuration(request.config_dir, folder)
-        files[CARD_NAME] = _write_json(folder / CARD_NAME, ModelCard(name=request.name, sizes=SD1_SIZES))
+        files[CARD_NAME] = write_json(folder / CARD_NAME, ModelCard(name=request.name, sizes=SD1_SIZES))
         files |= _write_weights(folder, account, request, bars, size)
         record = ImportRecord(
             notice=MODIFIED_NOTICE,
-            made_by=f"trinart-bot {importlib.metadata.version('trinart-bot')}",
-            date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            made_by=made_by(),
+            date=now(),
             dtype=request.dtype,
             sources=sources,
             ignored=account.ignored,
             files=dict(sorted(files.items())),
         )
-        _write_json(folder / RECORD_NAME, record)
+        write_json(folder / RECORD_NAME, record)
         read_model(folder)
     return request.target
 
@@ -93,6 +83,11 @@ def check_target(request: ImportRequest) -> None:
         check_name(request.name)
     except ModelError as error:
         raise CheckpointError(str(error)) from error
+    if request.name.startswith(PREFIX):
+        raise CheckpointError(
+            f"Names that begin with {PREFIX} are for classifiers of the image check: "
+            "choose another with --name."
+        )
     refuse_existing(request.target, replace=request.replace)
 
 
@@ -140,8 +135,3 @@ def _write_weights(
             path = folder / part.component.path
             files[part.component.path] = write_part(path, part, request.dtype, metadata, advance)
     return files
-
-
-def _write_json(path: Path, value: msgspec.Struct) -> str:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    return sha256_of(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import stat
@@ -20,8 +19,6 @@ from engine.checkpoints.disk import reading
 from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.keys import Shape
 from engine.checkpoints.pickles import MAPPINGS, is_zip, screen
-
-CHUNK = 1 << 24
 
 KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
 """What a path can be instead of a file; the rest are devices."""
@@ -81,21 +78,6 @@ def _refuse_special(path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = next((kind for is_kind, kind in KINDS if is_kind(mode)), "a device")
         raise CheckpointError(f"{path} is {kind}: name the .ckpt or .safetensors file itself.")
-
-
-def sha256_of(
-    path: Path,
-    advance: Callable[[int], None] = lambda _count: None,
-    look: Callable[[bytes], None] = lambda _data: None,
-) -> str:
-    """The sha256 of a file; `advance` is told how many bytes were read, and `look` which."""
-    digest = hashlib.sha256()
-    with reading(path), path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-            look(chunk)
-            advance(len(chunk))
-    return digest.hexdigest()
 
 
 def read_safetensors_header(path: Path) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.checkpoints.checksums import sha256_of
 from engine.checkpoints.errors import CheckpointError, shown
 from engine.checkpoints.pickles import is_zip
 from engine.checkpoints.progress import Advance
-from engine.checkpoints.reading import sha256_of
 
 LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a record: the lengths of its name and of its extra field, which stand before its bytes."""

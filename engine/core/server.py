@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,8 @@ class EngineOptions:
     """Previews that score higher are seen by nobody."""
     block_list: Path | None = None
     """Hashes of pictures that are never shown; the form is told in `engine.safety.block_list`."""
+    classifiers: Sequence[Path] = ()
+    """Folders of those that the host added to the image check."""
     check_timeout: float = 30.0
     """Seconds without an answer about one picture, after which the checker is taken to hang."""
     checker_module: str = "engine.safety"
@@ -147,6 +150,7 @@ class EngineCore:
         return [
             *(sys.executable, "-P", "-m", self._options.checker_module),
             *(["--block-list", str(path)] if (path := self._options.block_list) else []),
+            *(part for folder in self._options.classifiers for part in ("--classifier", str(folder))),
         ]
 
     async def _receive(self) -> None:

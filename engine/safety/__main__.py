@@ -22,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
         "--scan", type=Path, nargs="+", metavar="FILE", help="print a JSON object for each file"
     )
     arguments.add_argument("--models", type=Path, help="the folder of the default models")
+    arguments.add_argument(
+        "--classifier", type=Path, action="append", default=[], help="the folder of one that the host added"
+    )
     arguments.add_argument("--block-list", type=Path)
     arguments.add_argument("--threads", type=int, default=1)
     return arguments
@@ -32,12 +35,13 @@ def main() -> int:
     args = parser().parse_args()
     from engine.logs import configure_logging
     from engine.safety.block_list import BlockList
-    from engine.safety.classifiers import MODELS_FOLDER
+    from engine.safety.classifiers import DEFAULT_MODELS, MODELS_FOLDER, added_models
     from engine.safety.inspector import Inspector
     from engine.safety.self_test import run_self_test
 
     def load() -> Inspector:
         inspector = Inspector(
+            models=[*DEFAULT_MODELS, *added_models(args.classifier)],
             folder=args.models or MODELS_FOLDER,
             block_list=BlockList.read(args.block_list),
             threads=args.threads,

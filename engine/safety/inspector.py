@@ -1,4 +1,4 @@
-"""Looks at one picture: both classifiers, its hashes, the block list. Runs in the checker process."""
+"""Looks at one picture: all classifiers, its hashes, the block list. Runs in the checker process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from engine.safety.classifiers import (
     Classifier,
     ModelFile,
     model_hash,
-    sexual,
     shrink,
 )
 from engine.safety.loading import Caps, load_untrusted
@@ -43,6 +42,7 @@ class Inspector:
         """
         self.classifiers = [Classifier(file, file.read(folder), threads=threads) for file in models]
         self.model = model_hash(models)
+        self._sides = {classifier.design.side for classifier in self.classifiers}
         self._block_list = block_list or BlockList()
 
     def inspect_png(self, png: bytes) -> Verdict:
@@ -62,11 +62,11 @@ class Inspector:
         scores: dict[str, float] = {}
         blocked = ""
         for view in views:
-            pixels = shrink(view)
+            shrunk = {side: shrink(view, side) for side in self._sides}
             for classifier in self.classifiers:
-                found = classifier.scores(pixels)
+                found = classifier.scores(shrunk[classifier.design.side])
                 named = {f"{classifier.name}.{kind}": score for kind, score in found.items()}
-                for name, score in {"sexual": sexual(found), **named}.items():
+                for name, score in {"sexual": classifier.sexual(found), **named}.items():
                     scores[name] = max(score, scores.get(name, 0.0))
         hashes = [pdq_hashes(view) for view in views]
         for view, orientations in zip(views, hashes, strict=True):

@@ -2,24 +2,29 @@
 
 The canary is to this check what EICAR is to virus scanners: an abstract picture, blurred ellipses in skin
 tones, that the classifiers happen to take for explicit. It was found by trying seeds. It shows that pixels go
-in and high scores come out; it does not show how much of what is explicit is found.
+in and high scores come out; it does not show how much of what is explicit is found. Classifiers that the host
+added need not know it: they have to tell pictures apart, and to let the landscapes pass.
 """
 
 from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFilter
 
 from engine.protocol import Verdict
-from engine.safety.classifiers import SEXUAL, Classifier
+from engine.safety.classifiers import Classifier
 from engine.safety.errors import CheckerError, CheckError
 from engine.safety.inspector import Inspector
 
 CANARY_SEED = 1707
 CANARY_AT_LEAST = 0.8
 CLEAN_AT_MOST = 0.2
+ADDED_CLEAN_AT_MOST = 0.5
+"""Of classifiers that the host added it is known neither what they say of the canary nor of the anchors."""
+SAME_WITHIN = 1e-4
 
 SIDE = 512
 SKIN_TONES = (
@@ -67,16 +72,30 @@ def run_self_test(inspector: Inspector) -> None:
     except CheckError as error:
         raise CheckerError(f"the image check failed its self-test: {error}") from error
     for classifier in inspector.classifiers:
-        if (score := _sexual_by(classifier, caught)) < CANARY_AT_LEAST:
-            raise CheckerError(f"the image check's {classifier.name} misses the canary: {score:.2f}")
-        if (score := max(_sexual_by(classifier, verdict) for verdict in passed)) > CLEAN_AT_MOST:
+        if classifier.design.knows_canary:
+            if (score := _sexual_by(classifier, caught)) < CANARY_AT_LEAST:
+                raise CheckerError(f"the image check's {classifier.name} misses the canary: {score:.2f}")
+        elif not _tells_apart(classifier, [caught, *passed]):
+            raise CheckerError(f"the image check's {classifier.name} says the same of every picture")
+        limit = CLEAN_AT_MOST if classifier.design.knows_canary else ADDED_CLEAN_AT_MOST
+        if (score := max(_sexual_by(classifier, verdict) for verdict in passed)) > limit:
             raise CheckerError(f"the image check's {classifier.name} is alarmed by a landscape: {score:.2f}")
     if caught.scores["sexual"] < CANARY_AT_LEAST:
         raise CheckerError("the image check misses the canary, though its classifiers do not")
 
 
 def _sexual_by(classifier: Classifier, verdict: Verdict) -> float:
-    return sum(verdict.scores[f"{classifier.name}.{kind}"] for kind in SEXUAL)
+    return classifier.sexual(_scores_by(classifier, verdict))
+
+
+def _scores_by(classifier: Classifier, verdict: Verdict) -> dict[str, float]:
+    return {kind: verdict.scores[f"{classifier.name}.{kind}"] for kind in classifier.design.classes}
+
+
+def _tells_apart(classifier: Classifier, verdicts: Sequence[Verdict]) -> bool:
+    """Whether its answers depend on the picture."""
+    by_kind = zip(*(_scores_by(classifier, verdict).values() for verdict in verdicts), strict=True)
+    return any(max(scores) - min(scores) > SAME_WITHIN for scores in by_kind)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -11,8 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from engine.checkpoints.checksums import sha256_of
 from engine.checkpoints.components import SD1_FOLDER
-from engine.checkpoints.reading import sha256_of
 from engine.installed import ImportRecord, read_record
 from engine.models import DEMO_FOLDER, SD1_SIZES, read_model
 from engine.protocol import Assign

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.checkpoints.checksums import sha256_of
 from engine.checkpoints.errors import CheckpointError
-from engine.checkpoints.reading import sha256_of
 from engine.models import DEMO_FOLDER, read_model
 from tests.fixtures.checkpoints import (
     components,

@@ -22,7 +22,8 @@ from engine.protocol import (
     Progress,
     TerminalEvent,
 )
-from engine.safety.classifiers import DEFAULT_MODELS, model_hash
+from engine.safety.classifiers import DEFAULT_MODELS, added_models, model_hash
+from tests.fixtures.added_classifier import NAME, green_is_explicit, install
 from tests.fixtures.engine import (
     PATIENCE,
     REAL_CHECKER,
@@ -102,7 +103,11 @@ async def test_a_checker_that_hangs_is_replaced(tmp_path: Path) -> None:
             await gone([first])
 
 
-async def test_a_checker_without_memory_lets_nothing_out(tmp_path: Path) -> None:
+async def test_a_checker_without_memory_lets_nothing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Otherwise it would be enough what the process has left over from loading the classifiers.
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
     async with running_engine(tmp_path, checker_module=REAL_CHECKER) as engine:
         (checker,) = engine.checkers()
         now = checker.memory_info().vms
@@ -125,6 +130,23 @@ async def test_a_block_list_that_cannot_be_used_refuses_generation(tmp_path: Pat
     async with running_engine(tmp_path, checker_module=REAL_CHECKER, block_list=block_list) as engine:
         status = await refused(engine)
     assert str(block_list) in status.reason
+
+
+async def test_an_added_classifier_that_is_not_there_refuses_generation(tmp_path: Path) -> None:
+    missing = tmp_path / "models" / NAME
+    async with running_engine(tmp_path, checker_module=REAL_CHECKER, classifiers=[missing]) as engine:
+        status = await refused(engine)
+    assert f"run trinart models pull {NAME}" in status.reason
+
+
+async def test_an_added_classifier_looks_at_every_picture(tmp_path: Path) -> None:
+    folder = install(tmp_path / "models", green_is_explicit())
+    async with running_engine(tmp_path, checker_module=REAL_CHECKER, classifiers=[folder]) as engine:
+        event = await engine.submit().ended()
+    expected = model_hash([*DEFAULT_MODELS, *added_models([folder])])
+    for image in found_images(event):
+        assert image.verdict.model == expected != model_hash(DEFAULT_MODELS)
+        assert f"{NAME}.r18" in image.verdict.scores
 
 
 async def test_a_picture_on_the_block_list_is_found(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.checkpoints import reading
+from engine.checkpoints import checksums
+from engine.checkpoints.checksums import sha256_of
 from engine.checkpoints.errors import CheckpointError
-from engine.checkpoints.reading import open_checkpoint, sha256_of
+from engine.checkpoints.reading import open_checkpoint
 from engine.checkpoints.records import checked_sha256
 from tests.fixtures.checkpoints import Weights, compvis_model, compvis_vae, do_import, save
 
@@ -31,9 +32,9 @@ def weights_of(path: Path) -> Weights:
     return {name: checkpoint.load(name) for name in checkpoint.shapes}
 
 
-@pytest.mark.parametrize("chunk", [7, reading.CHUNK])
+@pytest.mark.parametrize("chunk", [7, checksums.CHUNK])
 def test_a_whole_file_has_its_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(reading, "CHUNK", chunk)
+    monkeypatch.setattr(checksums, "CHUNK", chunk)
     files = [
         save(tmp_path / "m.ckpt", WEIGHTS),
         save(tmp_path / "l.ckpt", WEIGHTS, legacy=True),
@@ -47,7 +48,7 @@ def test_a_whole_file_has_its_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_no_flipped_byte_changes_a_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every third byte of the file in its turn, read in pieces that end anywhere in a record."""
-    monkeypatch.setattr(reading, "CHUNK", 7)
+    monkeypatch.setattr(checksums, "CHUNK", 7)
     path = save(tmp_path / "m.ckpt", WEIGHTS)
     refused = 0
     for at in range(0, path.stat().st_size, 3):

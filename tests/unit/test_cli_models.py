@@ -16,6 +16,7 @@ from bot import cli_models
 from bot.cli_models import Known
 from engine.checkpoints.hub import KNOWN
 from engine.models import DEMO_FOLDER
+from engine.safety_models import published
 from tests.fixtures.checkpoints import compvis_model, do_import, save
 from tests.fixtures.command_line import trinart
 
@@ -166,4 +167,4 @@ def test_a_ctrl_c_is_the_importers_to_answer(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_what_pull_offers_is_what_the_importer_knows() -> None:
-    assert {known.value for known in Known} == set(KNOWN)
+    assert {known.value for known in Known} == {*KNOWN, *published()}

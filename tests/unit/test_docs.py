@@ -120,6 +120,7 @@ def test_a_documented_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path
         "rate": "3/10s",
         "terms": "off",
         "shards": "0,1/4",
+        "safety_models": "safety-anime-rating",
         "c2pa_tsa_url": "http://timestamp.example",
     }
     for variable, (name, field) in VARIABLES.items():

@@ -55,6 +55,8 @@ def test_a_dotenv_file_in_another_encoding_is_one_sentence(tmp_path: Path) -> No
         ("TRINART_GUILD_ID", "my server"),
         ("TRINART_LOG_LEVEL", "LOUD"),
         ("TRINART_C2PA_TSA_URL", "timestamp.example"),
+        ("TRINART_SAFETY_MODELS", "safety-anime-rating,derrida"),
+        ("TRINART_SAFETY_MODELS", "safety-anime-rating,safety-anime-rating"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -46,8 +46,8 @@ class Denoiser:
     def loss(self, latents: torch.Tensor, captions: list[str], generator: torch.Generator) -> torch.Tensor:
         """How wrong the noise is foretold, in scaled latents [N, 4, h, w]."""
         noise = torch.randn(latents.shape, generator=generator)
-        # The later of two draws: a preset's negative prompt works where there is much noise, and there what the
-        # words say must be learned well.
+        # The later of two draws: a preset's negative prompt works where there is much noise, and there
+        # what the words say must be learned well.
         draws = torch.randint(
             0, self._scheduler.config.num_train_timesteps, (2, len(latents)), generator=generator
         )
