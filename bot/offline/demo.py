@@ -22,7 +22,7 @@ from bot.offline.world import World, open_world
 PROMPT = "1girl, blue hair, smile"
 COMMANDS: tuple[dict[str, Any], ...] = (
     {"prompt": PROMPT, "preset": "2022 Artstyle", "seed": "7"},
-    {"prompt": "1girl, pink hair, twintails, sunset", "preset": "More Details", "images": 4, "seed": "2041"},
+    {"prompt": "1girl, pink hair, twintails, sunset", "preset": "More Details", "images": 4, "seed": "2022"},
 )
 MEMBERS = ("Mika", "Ren")
 TILE, CAPTION = 256, 24
