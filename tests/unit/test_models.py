@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.installed import size_of
 from engine.models import DEMO_FOLDER, SD1_SIZES, ModelError, find_model, read_model
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -132,3 +133,9 @@ def test_a_broken_folder_is_told_in_one_sentence(folder: Path, name: str) -> Non
         read_model(folder)
     assert "\n" not in str(told.value)
     assert str(folder) in str(told.value)
+
+
+def test_the_model_that_ships_is_small_and_knows_no_path_of_where_it_was_made() -> None:
+    assert size_of(DEMO_FOLDER) <= 24_000_000
+    for file in DEMO_FOLDER.rglob("config.json"):
+        assert "_name_or_path" not in json.loads(file.read_text())

@@ -50,9 +50,18 @@ def export_model(autoencoder: Any, denoiser: Path, folder: Path) -> None:
         "default_steps": DEFAULT_STEPS,
         "default_cfg": DEFAULT_CFG,
     }
+    for part in ("unet", "vae"):
+        _forget_path(unfinished / part / "config.json")
     (unfinished / CARD_NAME).write_text(f"{json.dumps(card, indent=2)}\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
+
+
+def _forget_path(file: Path) -> None:
+    """Where on this machine a part was, is nobody's business."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    file.write_text(f"{json.dumps(config, indent=2)}\n", encoding="utf-8")
 
 
 def main() -> None:

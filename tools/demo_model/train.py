@@ -23,11 +23,13 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.demo_model.train", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="the folder of all that is made on the way")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads at most")
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="threads and rendering processes at most"
+    )
     parser.add_argument("--until", choices=STAGES, default="export", help="the last stage to run")
-    parser.add_argument("--autoencoder-minutes", type=float, help="instead of the usual steps")
-    parser.add_argument("--denoiser-minutes", type=float, help="instead of the usual steps")
+    parser.add_argument("--autoencoder-minutes", type=float, help="instead of 6000 steps")
+    parser.add_argument("--denoiser-minutes", type=float, help="instead of 6000 steps")
     parser.add_argument("--quick", action="store_true", help="tiny numbers, to try the stages out")
     return parser
 
