@@ -236,6 +236,7 @@ def _readable(row: Mapping[str, Any], user_id: int) -> dict[str, Any]:
 def _encode(value: object) -> str:
     if value is UNREADABLE:
         return NOT_READ
+    # How a hook of msgspec says that a value is none of its own.
     raise NotImplementedError(f"no JSON is known for a {type(value).__name__}")
 
 
