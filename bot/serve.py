@@ -36,9 +36,9 @@ async def serve(settings: Settings, token: str) -> None:
         if not serving.done():
             log.info("stopping: no new jobs; running ones have %d s", JOB_GRACE_SECONDS)
             await service.runs.drain(grace=JOB_GRACE_SECONDS)
-            await bot.close()
+            # Cancelled before it is closed: a shard that still connects would call a closed session an error.
+            serving.cancel()
             with suppress(asyncio.CancelledError):
-                serving.cancel()
                 await serving
         else:
             stopping.cancel()

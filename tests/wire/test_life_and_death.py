@@ -79,6 +79,18 @@ async def test_a_bot_told_to_end_while_it_starts_ends(server: LoopbackDiscord, t
     assert_log_is_json(bot, server.world.token)
 
 
+async def test_a_bot_told_to_end_while_it_connects_ends(server: LoopbackDiscord, tmp_path: Path) -> None:
+    held = server.hold_next("GET", "/gateway*")
+    async with running_bot(server, tmp_path) as bot:
+        await held.arrived(DELIVERY_SECONDS)
+        family = bot.family()
+        bot.terminate()
+        assert await bot.exit_code() == 0
+        await wait_gone(family)
+        held.lose()
+    assert_log_is_json(bot, server.world.token)
+
+
 async def test_the_cancel_button_of_a_killed_bot_works_in_the_next(scene: Scene) -> None:
     interaction = await scene.server.slash("trinart", {"prompt": "slow"})
     await interaction.wait(shows_progress, DELIVERY_SECONDS)
