@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.admin_errors import BlankText
 from bot.audit import Admin, Change, Desk, check_range, clean_text
+from bot.books import read_books
 from bot.database.models import BlockRow
 from bot.ledger import give, reset_window
 from bot.limits import EVERYWHERE, Block, Grant
 from bot.quotas import MAX_AMOUNT, PICTURE, Asker, HostRules, Limit, ServerRules, limits_of
-from bot.reservations import read_books
 from bot.server_rules import load_rules
 
 MAX_GRANT_DAYS = 3650

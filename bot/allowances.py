@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.books import read_books
 from bot.database.failures import told_to_members
 from bot.database.session import Database
 from bot.errors import LimitReached
 from bot.jobs import utc_now
 from bot.limits import EVERYWHERE, Books, Grant, Left, decide, least_left
 from bot.quotas import Asker, HostRules, Limit, Rate, ServerRules, limits_of
-from bot.reservations import read_books
 from bot.rolling import ComesBack, what_comes_back, with_time
 
 

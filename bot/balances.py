@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.database.models import GrantRow, LedgerEntryRow
 from bot.limits import Grant
-from bot.quotas import Account
+from bot.quotas import Account, AccountKind
 
 OF_JOBS = ("reserve", "settle", "refund")
 """Kinds of entries that belong to a job."""
@@ -18,38 +31,94 @@ OF_JOBS = ("reserve", "settle", "refund")
 MOST_MOMENTS = 5000
 """How far a window is looked through for the moment at which it has room again."""
 
+MOST_PARTS = 100
+"""Of one query; SQLite takes five hundred."""
+
+ALWAYS = datetime.max.replace(tzinfo=UTC)
+
 _Entry = LedgerEntryRow
+
+_OWNERS: dict[AccountKind, dict[str, InstrumentedAttribute[int]]] = {
+    "member": {"guild_id": _Entry.guild_id, "subject_id": _Entry.user_id},
+    "channel": {"guild_id": _Entry.guild_id, "subject_id": _Entry.channel_id},
+    "server": {"guild_id": _Entry.guild_id},
+    "user": {"subject_id": _Entry.user_id},
+}
+"""The columns that must be an account's own for an entry to be one of its, by their names in `Account`."""
+
+_LEFT: Any = func.sum(_Entry.amount)
+_GRANTS = (
+    select(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, GrantRow.expires_at, _LEFT)
+    .join(_Entry, _Entry.grant_id == GrantRow.id)
+    .where(
+        GrantRow.user_id.in_(bindparam("users", expanding=True)),
+        (GrantRow.expires_at.is_(None)) | (GrantRow.expires_at > bindparam("now")),
+    )
+    .group_by(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, GrantRow.expires_at)
+    .having(_LEFT > 0)
+)
 
 
 async def sums(
     session: AsyncSession, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
 ) -> dict[tuple[Account, datetime], int]:
-    """What accounts have used since the given times; one query for all that differ in the subject only.
+    """What accounts have used since the given times, in one query for as many as one can have.
 
     Args:
         before: leave out what was written by a clock that was ahead of this time.
     """
-    groups: dict[tuple[str, int, datetime], set[int]] = {}
     used: dict[tuple[Account, datetime], int] = {}
+    groups: dict[tuple[AccountKind, datetime], set[Account]] = {}
     for account, since in wanted:
         used[account, since] = 0
-        groups.setdefault((account.kind, account.guild_id, since), set()).add(account.subject_id)
-    for (kind, guild_id, since), subjects in groups.items():
-        column, conditions = _account_filter(kind, guild_id)
-        rows = await session.execute(
-            select(column, func.sum(_Entry.amount))
-            .where(
-                column.in_(_subjects(kind, guild_id, subjects)),
-                _Entry.effective_at >= since,
-                *_until(before),
-                *conditions,
-            )
-            .group_by(column)
-        )
-        for subject, amount in rows.all():
-            account = Account(kind, guild_id, 0 if kind == "server" else subject)  # pyright: ignore[reportArgumentType]
-            used[account, since] = -int(amount)
+        groups.setdefault((account.kind, since), set()).add(account)
+    spans = sorted(groups)
+    for first in range(0, len(spans), MOST_PARTS):
+        part = spans[first : first + MOST_PARTS]
+        values: dict[str, Any] = {"before": before or ALWAYS}
+        for number, (kind, since) in enumerate(part):
+            values[f"since_{number}"] = since
+            for name in _OWNERS[kind]:
+                values[f"{name}_{number}"] = sorted({getattr(one, name) for one in groups[kind, since]})
+        for number, guild_id, subject_id, amount in await session.execute(
+            _sums_by_kind(tuple(kind for kind, _ in part)), values
+        ):
+            kind, since = part[number]
+            key = (Account(kind, guild_id, subject_id), since)
+            if key in used:  # of several servers' subjects each is looked up in each server
+                used[key] = -int(amount)
     return used
+
+
+@lru_cache(maxsize=256)
+def _sums_by_kind(kinds: tuple[AccountKind, ...]) -> CompoundSelect[int, int, int, int]:
+    """What accounts of these kinds have used, by the place of their kind; made once for each combination."""
+    return union_all(*(_sum(number, kind) for number, kind in enumerate(kinds)))
+
+
+def _sum(number: int, kind: AccountKind) -> Select[int, int, int, int]:
+    owners = _OWNERS[kind]
+    nobody = literal_column("0", Integer)
+    return (
+        select(
+            literal_column(str(number), Integer),
+            owners.get("guild_id", nobody),
+            owners.get("subject_id", nobody),
+            func.sum(_Entry.amount),
+        )
+        .where(
+            *(column.in_(bindparam(f"{name}_{number}", expanding=True)) for name, column in owners.items()),
+            _Entry.effective_at >= bindparam(f"since_{number}"),
+            _Entry.effective_at < bindparam("before"),
+            *_counted(kind),
+        )
+        .group_by(*owners.values())
+    )
+
+
+def _counted(kind: AccountKind) -> Sequence[ColumnElement[bool]]:
+    """A member's quota has no part in what grants pay, but a reset counts; others sum up what jobs took."""
+    return [_Entry.grant_id == 0] if kind == "member" else [_Entry.kind.in_(OF_JOBS)]
 
 
 async def paid_for(session: AsyncSession, job_ids: Sequence[str]) -> dict[str, int]:
@@ -69,12 +138,16 @@ async def used_since(
 
     Of a great many only the oldest: a request has room again when a few of them have left the window.
     """
-    column, conditions = _account_filter(account.kind, account.guild_id)
-    [subject] = _subjects(account.kind, account.guild_id, {account.subject_id})
+    owned = [column == getattr(account, name) for name, column in _OWNERS[account.kind].items()]
     used = -func.sum(_Entry.amount)
     rows = await session.execute(
         select(_Entry.effective_at, used)
-        .where(column == subject, _Entry.effective_at >= since, *_until(before), *conditions)
+        .where(
+            *owned,
+            _Entry.effective_at >= since,
+            _Entry.effective_at < (before or ALWAYS),
+            *_counted(account.kind),
+        )
         .group_by(_Entry.effective_at)
         .having(used != 0)
         .order_by(_Entry.effective_at)
@@ -83,41 +156,11 @@ async def used_since(
     return [(at, int(amount)) for at, amount in rows.all()]
 
 
-def _until(before: datetime | None) -> Sequence[ColumnElement[bool]]:
-    return [] if before is None else [_Entry.effective_at < before]
-
-
-def _subjects(kind: str, guild_id: int, subjects: set[int]) -> Sequence[int]:
-    return [guild_id] if kind == "server" else sorted(subjects)
-
-
-def _account_filter(kind: str, guild_id: int) -> tuple[ColumnElement[int], Sequence[ColumnElement[bool]]]:
-    """The column that tells the subjects apart, and what else its entries must be.
-
-    A member's quota has no part in what grants pay, but a reset counts; the others sum up what jobs took.
-    """
-    if kind == "member":
-        return _Entry.user_id.expression, [_Entry.guild_id == guild_id, _Entry.grant_id == 0]
-    column = {"channel": _Entry.channel_id, "server": _Entry.guild_id, "user": _Entry.user_id}[kind]
-    of_jobs = [_Entry.kind.in_(OF_JOBS)]
-    return column.expression, [*of_jobs, _Entry.guild_id == guild_id] if kind == "channel" else of_jobs
-
-
 async def grants_of(
     session: AsyncSession, user_ids: Iterable[int], now: datetime
 ) -> dict[tuple[int, int], list[Grant]]:
     """What is left of members' grants, by server and member."""
-    left = func.sum(_Entry.amount)
-    rows = await session.execute(
-        select(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, GrantRow.expires_at, left)
-        .join(_Entry, _Entry.grant_id == GrantRow.id)
-        .where(
-            GrantRow.user_id.in_(sorted(set(user_ids))),
-            (GrantRow.expires_at.is_(None)) | (GrantRow.expires_at > now),
-        )
-        .group_by(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, GrantRow.expires_at)
-        .having(left > 0)
-    )
+    rows = await session.execute(_GRANTS, {"users": sorted(set(user_ids)), "now": now})
     found: dict[tuple[int, int], list[Grant]] = {}
     for grant_id, guild_id, user_id, expires_at, amount in rows.all():
         found.setdefault((guild_id, user_id), []).append(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from engine.protocol import GenerationRequest, ModelCard
@@ -178,10 +178,13 @@ class Rate:
         return timedelta(microseconds=self.seconds * 1_000_000 // self.count)
 
 
+AccountKind: TypeAlias = Literal["member", "channel", "server", "user"]
+
+
 class Account(NamedTuple):
     """Whose entries are summed: of a member in a server, a channel, a server, or a user over all servers."""
 
-    kind: Literal["member", "channel", "server", "user"]
+    kind: AccountKind
     guild_id: int
     subject_id: int
 

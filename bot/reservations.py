@@ -10,28 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.balances import grants_of, sums
-from bot.database.models import BlockRow, JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
+from bot.books import read_books
+from bot.database.models import JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
 from bot.database.session import Database
 from bot.errors import LimitReached
 from bot.jobs import DuplicateInteraction, Job, Origin, to_row, utc_now
 from bot.ledger import lock_ledger, reserve_entries
-from bot.limits import EVERYWHERE, Block, Books, Charge, Left, decide, least_left
-from bot.quotas import CLOCKS_DIFFER, Asker, HostRules, cost_of, limits_of
+from bot.limits import Books, Charge, Left, decide, least_left
+from bot.quotas import Asker, HostRules, cost_of, limits_of
 from bot.rolling import with_time
 from bot.safety.screening import Screened
-from bot.safety.strike_book import pauses_of
-from bot.safety.use_terms import who_accepted
-from bot.server_rules import load_rules
 from engine.protocol import GenerationRequest
 
 log = logging.getLogger(__name__)
@@ -39,7 +36,7 @@ log = logging.getLogger(__name__)
 LARGEST_GROUP = 200
 """Requests decided in one transaction: enough to pay for the disk, few enough to be quick."""
 
-LIVE = ("queued", "running")
+_KNOWN: Any = select(JobRow.interaction_id).where(JobRow.interaction_id.in_(bindparam("ids", expanding=True)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,40 +257,5 @@ def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
 async def _known_interactions(session: AsyncSession, group: Sequence[_Wish]) -> set[int]:
     """Those of the group that have a job already, from another delivery or another process."""
     ids = [wish.job.origin.interaction_id for wish in group if wish.job.origin.interaction_id is not None]
-    found = await session.scalars(select(JobRow.interaction_id).where(JobRow.interaction_id.in_(ids)))
+    found = await session.scalars(_KNOWN, {"ids": ids})
     return {interaction for interaction in found if interaction is not None}
-
-
-async def read_books(session: AsyncSession, askers: Iterable[Asker], host: HostRules, now: datetime) -> Books:
-    """Everything that decides what these may draw now."""
-    askers = set(askers)
-    users = sorted({asker.user_id for asker in askers})
-    guilds = sorted({asker.guild_id for asker in askers} - {EVERYWHERE})
-    rules = await load_rules(session, guilds)
-    books = Books(rules=rules, grants=await grants_of(session, users, now))
-    wanted = {
-        (limit.account, limit.starts_at(now))
-        for asker in askers
-        for limit in limits_of(asker, books.rules_of(asker.guild_id), host)
-    }
-    books.used = await sums(session, wanted, before=now + CLOCKS_DIFFER)
-    live = await session.execute(
-        select(JobRow.guild_id, JobRow.user_id, func.count())
-        .where(JobRow.user_id.in_(users), JobRow.state.in_(LIVE))
-        .group_by(JobRow.guild_id, JobRow.user_id)
-    )
-    books.live = {(guild_id or EVERYWHERE, user_id or 0): count for guild_id, user_id, count in live.all()}
-    for bucket in await session.scalars(
-        select(RateBucketRow).where(
-            RateBucketRow.user_id.in_(users), RateBucketRow.guild_id.in_([EVERYWHERE, *guilds])
-        )
-    ):
-        books.buckets[bucket.guild_id, bucket.user_id] = bucket.full_at
-    for block in await session.scalars(
-        select(BlockRow).where(BlockRow.user_id.in_(users), BlockRow.guild_id.in_([EVERYWHERE, *guilds]))
-    ):
-        books.blocks[block.guild_id, block.user_id] = Block(until=block.until, reason=block.reason)
-    books.pauses = await pauses_of(session, users, guilds, now)
-    if host.terms_required:
-        books.accepted = await who_accepted(session, users)
-    return books

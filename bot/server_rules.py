@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import GuildSettingsRow, QuotaRow
@@ -14,16 +14,21 @@ from bot.quotas import Quota, Rate, ServerRules
 
 log = logging.getLogger(__name__)
 
+_GUILDS: BindParameter[int] = bindparam("guilds", expanding=True)
+_QUOTAS = select(
+    QuotaRow.guild_id, QuotaRow.scope, QuotaRow.subject_id, QuotaRow.amount, QuotaRow.window
+).where(QuotaRow.guild_id.in_(_GUILDS))
+_SETTINGS = select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(_GUILDS))
+
 
 async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
     """The rules of those servers whose admins chose any."""
     if not guild_ids:
         return {}
     quotas: dict[int, dict[tuple[str, int], Quota]] = {}
-    for row in await session.scalars(select(QuotaRow).where(QuotaRow.guild_id.in_(guild_ids))):
-        quota = Quota(amount=row.amount, window=row.window)
-        quotas.setdefault(row.guild_id, {})[row.scope, row.subject_id] = quota
-    settings = await session.scalars(select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(guild_ids)))
+    for guild_id, scope, subject_id, amount, window in await session.execute(_QUOTAS, {"guilds": guild_ids}):
+        quotas.setdefault(guild_id, {})[scope, subject_id] = Quota(amount=amount, window=window)
+    settings = await session.scalars(_SETTINGS, {"guilds": guild_ids})
     chosen = {row.guild_id: row for row in settings}
     return {
         guild_id: _rules(chosen.get(guild_id), quotas.get(guild_id, {})) for guild_id in {*chosen, *quotas}

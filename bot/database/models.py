@@ -167,7 +167,7 @@ class LedgerEntryRow(Base):
         Index("ix_ledger_entries_member", "user_id", "guild_id", "effective_at", "grant_id", "amount"),
         Index("ix_ledger_entries_user", "user_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_guild", "guild_id", "effective_at", "kind", "amount"),
-        Index("ix_ledger_entries_channel", "channel_id", "effective_at", "kind", "amount"),
+        Index("ix_ledger_entries_channel", "channel_id", "guild_id", "effective_at", "kind", "amount"),
         Index("ix_ledger_entries_grant_id", "grant_id", "amount"),
         Index("ix_ledger_entries_job_id", "job_id"),
         # A job is reserved once and closed once, whatever happens in between.

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.audit import Admin, Change, Desk
@@ -15,6 +15,17 @@ from bot.safety.strikes import Pause, Strike, strike_rules
 
 EVERYWHERE = 0
 """In place of a server's id: counted over all servers."""
+
+_Row = StrikeRow
+_STRIKES = (
+    select(_Row.guild_id, _Row.user_id, _Row.created_at, _Row.weight, _Row.reason, _Row.decision_id)
+    .where(
+        _Row.user_id.in_(bindparam("users", expanding=True)),
+        _Row.guild_id.in_(bindparam("guilds", expanding=True)),
+        _Row.created_at > bindparam("since"),
+    )
+    .order_by(_Row.created_at)
+)
 
 
 async def give_strike(
@@ -48,19 +59,15 @@ async def strikes_of(
     session: AsyncSession, user_ids: Collection[int], guild_ids: Collection[int], now: datetime
 ) -> dict[tuple[int, int], list[Strike]]:
     """What counts against these members, by server or EVERYWHERE and member."""
-    rows = await session.scalars(
-        select(StrikeRow)
-        .where(
-            StrikeRow.user_id.in_(user_ids),
-            StrikeRow.guild_id.in_({EVERYWHERE, *guild_ids}),
-            StrikeRow.created_at > now - strike_rules().kept_for,
-        )
-        .order_by(StrikeRow.created_at)
-    )
+    wanted = {
+        "users": sorted(user_ids),
+        "guilds": sorted({EVERYWHERE, *guild_ids}),
+        "since": now - strike_rules().kept_for,
+    }
     found: dict[tuple[int, int], list[Strike]] = {}
-    for row in rows:
-        strike = Strike(at=row.created_at, weight=row.weight, reason=row.reason, decision_id=row.decision_id)
-        found.setdefault((row.guild_id, row.user_id), []).append(strike)
+    for guild_id, user_id, at, weight, reason, decision_id in await session.execute(_STRIKES, wanted):
+        strike = Strike(at=at, weight=weight, reason=reason, decision_id=decision_id)
+        found.setdefault((guild_id, user_id), []).append(strike)
     return found
 
 
