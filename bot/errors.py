@@ -275,7 +275,15 @@ def window_text(window: str, t: Translate) -> str:
 
 
 class MemberBlocked(LimitReached):
-    message = N_("You cannot ask for pictures here: {reason} (ends {until}). Nothing was charged.")
+    message = N_(
+        "The moderators of this server have blocked you: {reason} (ends {until}). Nothing was charged."
+    )
+
+
+class BlockedByHost(LimitReached):
+    message = N_(
+        "The host of this bot has blocked you everywhere: {reason} (ends {until}). Nothing was charged."
+    )
 
 
 class StrikePause(LimitReached):

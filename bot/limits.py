@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.errors import (
+    BlockedByHost,
     ChannelNotAllowed,
     LimitReached,
     MemberBlocked,
@@ -148,10 +149,10 @@ def _check_place(asker: Asker, rules: ServerRules, books: Books, now: datetime) 
         raise ServerSuspended
     if not rules.enabled:
         raise ServerSwitchedOff
-    for guild_id in (EVERYWHERE, asker.guild_id):
+    for guild_id, blocked in ((EVERYWHERE, BlockedByHost), (asker.guild_id, MemberBlocked)):
         block = books.blocks.get((guild_id, asker.user_id))
         if block is not None and (block.until is None or now < block.until):
-            raise MemberBlocked(until=block.until, reason=block.reason)
+            raise blocked(until=block.until, reason=block.reason)
     if rules.allowed_channels and asker.channel_id not in rules.allowed_channels:
         raise ChannelNotAllowed(channels=sorted(rules.allowed_channels))
 

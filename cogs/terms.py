@@ -112,8 +112,9 @@ class Terms(commands.Cog):
         embed.add_field(name=t("The bot and its demo model"), value=apache, inline=False)
         libraries = [f"[{name}]({url}) ({licence})" for name, licence, url in LIBRARIES]
         half = (len(libraries) + 1) // 2
-        for part in (libraries[:half], libraries[half:]):
-            embed.add_field(name=t("Libraries"), value=", ".join(part), inline=False)
+        # Too long for one field; Discord wants a name of the second, too.
+        for name, part in ((t("Libraries"), libraries[:half]), ("\u200b", libraries[half:])):
+            embed.add_field(name=name, value=", ".join(part), inline=False)
         return embed
 
 

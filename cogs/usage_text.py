@@ -25,6 +25,7 @@ REFUSALS = {
     "too_often": N_("too many requests too fast"),
     "too_many_jobs": N_("too many requests at a time"),
     "member_blocked": N_("blocked"),
+    "blocked_by_host": N_("blocked by the host"),
     "strike_pause": N_("paused for strikes"),
     "terms_not_accepted": N_("terms of use not accepted yet"),
     "server_switched_off": N_("switched off by the admins"),

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import discord
-import pytest
 import simcord
 from simcord.actors import MemberActor
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from bot.database.models import AuditRow, BlockRow, GuildSettingsRow
-from bot.database.people import AppealRow, ReportedPictureRow, StrikeRow
-from bot.database.safety import ServerSafetyRow
+from bot.database.models import AuditRow
+from bot.database.people import AppealRow
 from bot.safety.noted import Noted
 from tests.integration.simcord_admins import told
-from tests.integration.simcord_world import World, buttons, interactions_with, open_world, pictures
+from tests.integration.simcord_world import World, buttons, interactions_with, pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,34 +153,6 @@ async def hidden(court: Court, prompt: str = "1girl") -> tuple[simcord.ResponseM
     await report(court.judge, message)
     assert message.attachments == []
     return message, before
-
-
-# --- fixtures, for those who import them ---
-
-
-@pytest.fixture(scope="module", name="world")
-async def court_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """One bot and one engine for all tests of a file."""
-    async with open_world(tmp_path_factory.mktemp("people")) as world:
-        yield world
-
-
-@pytest.fixture(scope="module", name="whole_court")
-async def court_of_file(world: World) -> Court:
-    """Its moderators, for all tests of a file."""
-    return await open_court(world)
-
-
-@pytest.fixture(name="court")
-async def court_of_test(world: World, whole_court: Court) -> AsyncIterator[Court]:
-    """A court with its channel, where nothing was decided and nothing is reported yet."""
-    await whole_court.open_queue()
-    yield whole_court
-    async with world.database.session() as session:
-        for table in (AppealRow, StrikeRow, BlockRow, ReportedPictureRow, GuildSettingsRow, ServerSafetyRow):
-            await session.execute(delete(table))
-    for file in kept(world):
-        file.unlink()
 
 
 def kept(world: World) -> list[Path]:

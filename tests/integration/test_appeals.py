@@ -9,13 +9,10 @@ import pytest
 from bot.database.models import AuditRow
 from bot.database.people import StrikeRow
 from tests.integration.simcord_admins import told
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
     appealed,
     audit_ids,
-    court_of_file,
-    court_of_test,
-    court_world,
     refused,
     refused_prompt,
     row_of,

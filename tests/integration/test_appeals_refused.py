@@ -10,12 +10,9 @@ from bot.audit import Admin
 from bot.database.people import AppealRow
 from bot.safety.appeals import MOST_APPEALS
 from bot.safety.errors import OnlyTheHostDecides, OwnAppeal
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
     appealed,
-    court_of_file,
-    court_of_test,
-    court_world,
     refused,
     row_of,
 )

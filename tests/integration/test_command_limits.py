@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import discord
 import pytest
+from sqlalchemy import delete
 
 from bot.client import TrinArtBot
 from bot.database.models import BlockRow, JobRow
+from bot.limits import EVERYWHERE
 from tests.integration.simcord_limits import COST, COST_TOLD, Place, check, new_place, next_reset, told
 from tests.integration.simcord_world import World, open_world
 
@@ -258,13 +260,17 @@ def a_job(place: Place) -> JobRow:
 
 
 @LOCALES
+@pytest.mark.parametrize("by_host", [False, True])
 @pytest.mark.parametrize("hours", [None, 3])
-async def test_a_member_who_is_blocked(place: Place, locale: str, hours: int | None) -> None:
+async def test_a_member_who_is_blocked(place: Place, locale: str, hours: int | None, by_host: bool) -> None:
+    whose, code = ("The moderators of this server have blocked you", "member_blocked")
+    if by_host:
+        whose, code = ("The host of this bot has blocked you everywhere", "blocked_by_host")
     now = datetime.now(UTC)
     until = now + timedelta(hours=hours) if hours else None
     await place.add(
         BlockRow(
-            guild_id=place.guild.id,
+            guild_id=EVERYWHERE if by_host else place.guild.id,
             user_id=place.mika.id,
             until=until,
             reason="spam @everyone",
@@ -276,11 +282,14 @@ async def test_a_member_who_is_blocked(place: Place, locale: str, hours: int | N
     await check(
         place,
         locale,
-        "member_blocked",
-        f"You cannot ask for pictures here: spam @everyone (ends {ends}). Nothing was charged.",
+        code,
+        f"{whose}: spam @everyone (ends {ends}). Nothing was charged.",
         "spam",
         *([ends] if until else []),
     )
+    if by_host:  # it would hold for the other servers of these tests, too
+        async with place.world.database.session() as session:
+            await session.execute(delete(BlockRow).where(BlockRow.guild_id == EVERYWHERE))
 
 
 async def test_a_block_that_is_over_blocks_nobody(place: Place) -> None:

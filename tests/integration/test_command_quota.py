@@ -148,7 +148,7 @@ async def test_who_is_blocked_reads_it_here_too(place: Place) -> None:
             created_at=datetime.now(UTC),
         )
     )
-    assert "⚠️ You cannot ask for pictures here: spam" in await summary(place)
+    assert "⚠️ The moderators of this server have blocked you: spam" in await summary(place)
 
 
 async def test_in_japanese(place: Place) -> None:

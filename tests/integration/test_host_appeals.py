@@ -12,11 +12,8 @@ from sqlalchemy import select
 from bot.database.models import AuditRow
 from bot.limits import EVERYWHERE
 from tests.integration.simcord_admins import allow, application_of, open_office, told
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
-    court_of_file,
-    court_of_test,
-    court_world,
     refused,
     row_of,
 )

@@ -12,12 +12,9 @@ from sqlalchemy import select
 from bot.database.models import AuditRow
 from bot.database.people import StrikeRow
 from tests.integration.simcord_admins import told
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
     audit_ids,
-    court_of_file,
-    court_of_test,
-    court_world,
     hidden,
     refused,
 )

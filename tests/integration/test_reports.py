@@ -11,11 +11,8 @@ from simcord.actors import MemberActor
 
 from bot.database.people import ReportedPictureRow
 from bot.safety.reports import PictureMessage
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
-    court_of_file,
-    court_of_test,
-    court_world,
     hidden,
     kept,
     report,

@@ -13,11 +13,8 @@ from bot.database.people import ReportRow, StrikeRow
 from bot.safety.kept_files import KeptFiles
 from bot.safety.reports import Reports
 from tests.integration.simcord_channels import choose, decisions_of, rename_table
-from tests.integration.simcord_moderators import (  # noqa: F401 — pytest finds fixtures by name
+from tests.integration.simcord_moderators import (
     Court,
-    court_of_file,
-    court_of_test,
-    court_world,
     hidden,
     kept,
     report,
