@@ -11,7 +11,7 @@ from bot.admin_errors import BlankText
 from bot.audit import Admin, Change, Desk, check_range, clean_text
 from bot.books import read_books
 from bot.database.models import BlockRow
-from bot.ledger import give, reset_window
+from bot.ledger import give, reset_window, take_back
 from bot.limits import EVERYWHERE, Block, Grant
 from bot.quotas import MAX_AMOUNT, PICTURE, Asker, HostRules, Limit, ServerRules, limits_of
 from bot.server_rules import load_rules
@@ -79,6 +79,27 @@ class MemberChanges:
 
         return await self._desk.change(admin, work)
 
+    async def revoke(self, admin: Admin, user_id: int, *, reason: str | None) -> Change:
+        """Take back what is left of all that a member was given beside the quota."""
+        reason = clean_text("reason", reason)
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            taken = await take_back(
+                session,
+                guild_id=admin.guild_id,
+                user_id=user_id,
+                actor_id=admin.actor_id,
+                reason=reason,
+                now=now,
+            )
+            target = f"member:{user_id}"
+            if not taken:
+                return Change(action="quota.revoke", target=target)
+            before, after = {"pictures": taken / PICTURE}, {"pictures": 0, "reason": reason}
+            return Change(action="quota.revoke", target=target, before=before, after=after)
+
+        return await self._desk.change(admin, work)
+
     async def reset(self, admin: Admin, asker: Asker, *, reason: str | None) -> Change:
         """Let a member's window begin anew: what it has used comes back."""
         reason = clean_text("reason", reason)
@@ -110,7 +131,7 @@ class MemberChanges:
         return await self._desk.change(admin, work)
 
     async def block(self, admin: Admin, user_id: int, *, hours: int | None, reason: str) -> Change:
-        """Let a member draw nothing here for some hours, or until somebody lifts it.
+        """Let a member draw nothing here for some hours, or until somebody lifts it; for the host, anywhere.
 
         Raises:
             MemberError: a value that cannot be.

@@ -19,8 +19,8 @@ from engine.protocol import GenerationRequest
 
 log = logging.getLogger(__name__)
 
-MOST_LIVE, MOST_ENDED = 5, 8
-"""What one message has room for; there is a Cancel button for each job that goes on."""
+MOST_LIVE, MOST_ENDED = 10, 8
+"""There is a Cancel button for each job that goes on; a message has room for 25."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@
     settle    +unused   when it was delivered, or cancelled: what it did not use comes back
     refund    +cost     when it failed, was refused or could not be delivered: all comes back
     grant     +amount   pictures that an admin gave beside the quota
-    expire    −left     what was left of a grant when its time was over
+    expire    −left     what was left of a grant when its time was over, or an admin took it back
     reset     +used     an admin let a member's window begin anew
 
 Steps 4 and 9 of a request's life. Runs inside the transactions of others: who changes a job's state changes
@@ -182,6 +182,35 @@ async def expire_grants(session: AsyncSession, now: datetime) -> None:
     )
     for grant_id, guild_id, user_id, amount in rows.all():
         session.add(_own_entry("expire", -int(amount), guild_id, user_id, grant_id, BOT, "expired", now))
+
+
+async def take_back(
+    session: AsyncSession, *, guild_id: int, user_id: int, actor_id: int, reason: str, now: datetime
+) -> int:
+    """End a member's grants; returns how much was left of them.
+
+    What a job that goes on has taken of them, and gives back later, ends with them.
+    """
+    left = func.sum(_Entry.amount)
+    rows = await session.execute(
+        select(GrantRow, left)
+        .join(_Entry, _Entry.grant_id == GrantRow.id)
+        .where(
+            GrantRow.guild_id == guild_id,
+            GrantRow.user_id == user_id,
+            (GrantRow.expires_at.is_(None)) | (GrantRow.expires_at > now),
+        )
+        .group_by(GrantRow.id)
+    )
+    taken = 0
+    for grant, amount in rows.all():
+        grant.expires_at = now
+        if amount > 0:
+            taken += int(amount)
+            session.add(
+                _own_entry("expire", -int(amount), guild_id, user_id, grant.id, actor_id, reason, now)
+            )
+    return taken
 
 
 def _own_entry(

@@ -13,9 +13,11 @@ from bot.audit import Admin, AuditEntry, Change
 from bot.client import TrinArtBot
 from bot.errors import MemberError
 from bot.i18n import N_, Translate
+from bot.limits import EVERYWHERE
 from cogs.admin_answer import language_of, presser_of
 from cogs.admin_render import stamp, subject_text, value_text
 from cogs.codes import FACTS
+from cogs.owners import check_host
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain
 
 PAGE_SIZE = 8
@@ -27,6 +29,7 @@ ACTIONS = {
     "quota.remove": N_("Quota removed"),
     "quota.grant": N_("Pictures granted"),
     "quota.reset": N_("Window reset"),
+    "quota.revoke": N_("Granted pictures taken back"),
     "limits": N_("Limits changed"),
     "settings": N_("Settings changed"),
     "safety.level": N_("Safety level changed"),
@@ -95,17 +98,21 @@ def _facts(change: Change, t: Translate) -> str:
 
 class LogPage(
     discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
-    template=r"trinart:log:(?P<invoker>[0-9]{1,20}):(?P<newest>[0-9]{1,18}):(?P<page>[0-9]{1,9})",
+    template=(
+        r"trinart:log:(?P<invoker>[0-9]{1,20}):(?P<newest>[0-9]{1,18}):(?P<page>[0-9]{1,9})(?P<host>:host)?"
+    ),
 ):
     """Turns to another page of the log. All it knows is in its id, so it works after a restart too."""
 
-    def __init__(self, invoker: int, newest: int, page: int, label: str = "…") -> None:
-        self.invoker, self.newest, self.page = invoker, newest, page
+    def __init__(
+        self, invoker: int, newest: int, page: int, label: str = "…", *, of_host: bool = False
+    ) -> None:
+        self.invoker, self.newest, self.page, self.of_host = invoker, newest, page, of_host
         super().__init__(
             discord.ui.Button(
                 label=label,
                 style=discord.ButtonStyle.secondary,
-                custom_id=f"trinart:log:{invoker}:{newest}:{page}",
+                custom_id=f"trinart:log:{invoker}:{newest}:{page}{':host' if of_host else ''}",
             )
         )
 
@@ -114,7 +121,9 @@ class LogPage(
         cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """Rebuild the button that was pressed."""
-        return cls(int(match["invoker"]), int(match["newest"]), int(match["page"]))
+        return cls(
+            int(match["invoker"]), int(match["newest"]), int(match["page"]), of_host=bool(match["host"])
+        )
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in place of the other."""
@@ -125,6 +134,8 @@ class LogPage(
             return
         await interaction.response.defer()
         try:
+            if self.of_host:
+                admin = await check_host(interaction.client, interaction.user.id)
             embed, view = await show_log(interaction.client, admin, t, page=self.page, newest=self.newest)
         except MemberError as error:
             await interaction.followup.send(error.text(locale), ephemeral=True)
@@ -135,15 +146,16 @@ class LogPage(
 async def show_log(
     bot: TrinArtBot, admin: Admin, t: Translate, *, page: int = 0, newest: int | None = None
 ) -> tuple[discord.Embed, discord.ui.View | None]:
-    """A page of the log, and the buttons to those beside it."""
+    """A page of a server's log, or of the host's own, and the buttons to those beside it."""
     log = bot.services.administration.log
     entries, has_more = await log(admin, page=page, size=PAGE_SIZE, newest=newest)
+    of_host = admin.guild_id == EVERYWHERE
     if newest is None:
         newest = entries[0].id if entries else 0
     embed = discord.Embed(description=clip(log_text(entries, t), MAX_DESCRIPTION), colour=COLOUR)
     view = discord.ui.View(timeout=None)
     if page:
-        view.add_item(LogPage(admin.actor_id, newest, page - 1, t(N_("Newer"))))
+        view.add_item(LogPage(admin.actor_id, newest, page - 1, t(N_("Newer")), of_host=of_host))
     if has_more:
-        view.add_item(LogPage(admin.actor_id, newest, page + 1, t(N_("Older"))))
+        view.add_item(LogPage(admin.actor_id, newest, page + 1, t(N_("Older")), of_host=of_host))
     return embed, view if view.children else None

@@ -112,6 +112,22 @@ class QuotaGroup(app_commands.Group):
             await answer(interaction, change_text(change, language_of(interaction)))
 
     @app_commands.command(
+        name=locale_str(N_("revoke")),
+        description=locale_str(N_("Take back what is left of pictures given beside the quota")),
+    )
+    @app_commands.rename(member=locale_str(N_("member")), reason=locale_str(N_("reason")))
+    @app_commands.describe(
+        member=locale_str(N_("Who loses what is left of them")),
+        reason=locale_str(N_("Why; it is kept in the log")),
+    )
+    async def revoke(self, interaction: Interaction, member: discord.User, reason: str | None = None) -> None:
+        """The undoing of `grant`."""
+        async with serving(interaction) as admin:
+            members = interaction.client.services.administration.members
+            change = await members.revoke(admin, member.id, reason=reason)
+            await answer(interaction, change_text(change, language_of(interaction)))
+
+    @app_commands.command(
         name=locale_str(N_("reset")), description=locale_str(N_("Let a member's window begin anew"))
     )
     @app_commands.rename(member=locale_str(N_("member")), reason=locale_str(N_("reason")))

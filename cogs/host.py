@@ -19,7 +19,7 @@ from bot.client import TrinArtBot
 from bot.host import Place
 from bot.i18n import N_, translator
 from cogs.admin_answer import Interaction, answer, language_of, serving
-from cogs.admin_log import change_text
+from cogs.admin_log import change_text, show_log
 from cogs.host_appeals import HostRulingButton, show_appeals
 from cogs.host_render import MAX_SERVERS, Server, engine_text, servers_csv, servers_text
 from cogs.owners import check_host
@@ -149,6 +149,48 @@ class HostGroup(app_commands.Group):
             except discord.HTTPException:
                 # Very many servers take longer than the 15 minutes in which there can be an answer.
                 log.warning("how many servers were told could not be answered")
+
+    @app_commands.command(
+        name=locale_str(N_("block")), description=locale_str(N_("Let somebody draw nothing, in any server"))
+    )
+    @app_commands.rename(
+        member=locale_str(N_("member")), reason=locale_str(N_("reason")), hours=locale_str(N_("hours"))
+    )
+    @app_commands.describe(
+        member=locale_str(N_("Who is blocked")),
+        reason=locale_str(N_("Why; the member reads it")),
+        hours=locale_str(N_("For how long; left out, until somebody lifts it")),
+    )
+    async def block(
+        self, interaction: Interaction, member: discord.User, reason: str, hours: int | None = None
+    ) -> None:
+        """In every server and in direct messages; no server's admins can lift it."""
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
+            members = interaction.client.services.administration.members
+            change = await members.block(host, member.id, hours=hours, reason=reason)
+            await answer(interaction, change_text(change, language_of(interaction)))
+
+    @app_commands.command(name=locale_str(N_("unblock")), description=locale_str(N_("Lift a member's block")))
+    @app_commands.rename(member=locale_str(N_("member")))
+    @app_commands.describe(member=locale_str(N_("Who may draw again")))
+    async def unblock(self, interaction: Interaction, member: discord.User) -> None:
+        """Undo `block`; blocks of a server's own admins stay."""
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
+            members = interaction.client.services.administration.members
+            change = await members.unblock(host, member.id)
+            await answer(interaction, change_text(change, language_of(interaction)))
+
+    @app_commands.command(name=locale_str(N_("log")), description=locale_str(N_("What the host changed")))
+    async def log(self, interaction: Interaction) -> None:
+        """What concerns all servers; a server's own log has what was done to it."""
+        async with serving(interaction) as asker:
+            host = await host_of(interaction, asker)
+            embed, view = await show_log(interaction.client, host, language_of(interaction))
+            await interaction.edit_original_response(
+                embed=embed, view=view, allowed_mentions=discord.AllowedMentions.none()
+            )
 
     @app_commands.command(
         name=locale_str(N_("appeals")),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Self
 
 import discord
@@ -21,7 +22,7 @@ from bot.reply import JobProgress
 from cogs.answers import told
 from cogs.cancel import CancelButton
 from cogs.fetch import FetchButton
-from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain, progress_text
+from cogs.render import COLOUR, MAX_DESCRIPTION, plain, progress_text
 
 PROMPT_LENGTH = 50
 
@@ -45,8 +46,14 @@ def jobs_embed(history: History, progress: Mapping[str, JobProgress], t: Transla
     parts += [_block(job, t) for job in history.ended]
     if history.unreadable:
         parts.append("-# " + t("⚠️ Requests that cannot be read: {count}", count=history.unreadable))
-    text = "\n".join(parts) or t("You have not asked for any picture yet. /trinart draws one.")
-    return discord.Embed(title=t("Your pictures"), description=clip(text, MAX_DESCRIPTION), colour=COLOUR)
+    text = _fitting(parts) or t("You have not asked for any picture yet. /trinart draws one.")
+    return discord.Embed(title=t("Your pictures"), description=text, colour=COLOUR)
+
+
+def _fitting(parts: Sequence[str]) -> str:
+    """As many of them, whole, as a message takes: the last ones ended longest ago."""
+    lengths = accumulate(len(part) + 1 for part in parts)
+    return "\n".join(part for part, length in zip(parts, lengths, strict=True) if length <= MAX_DESCRIPTION)
 
 
 def state_text(job: PastJob, t: Translate) -> str:

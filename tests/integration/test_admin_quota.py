@@ -159,6 +159,22 @@ async def test_what_cannot_be_granted(office: Office, options: dict[str, Any], s
         )
 
 
+async def test_granted_pictures_are_taken_back(office: Office) -> None:
+    world = office.world
+    await office.do("admin quota set", window="day", amount=0)
+    await office.do("admin quota grant", member=world.ren, amount=3)
+    await office.do("admin quota grant", member=world.ren, amount=2, days=3)
+    assert "Granted: 3 pictures left" in await office.do("admin quota show", member=world.ren)
+    text = await office.do("admin quota revoke", member=world.ren, reason="by mistake")
+    assert text.startswith(f"✅ **Granted pictures taken back** · <@{world.ren.id}>")
+    action, _, before, after = await office.last_change()
+    assert (action, before) == ("quota.revoke", {"pictures": 5})
+    assert after == {"pictures": 0, "reason": "by mistake"}
+    assert "Granted" not in await office.do("admin quota show", member=world.ren)
+    assert "Nothing changed" in await office.do("admin quota revoke", member=world.ren)
+    assert is_japanese(await office.do("admin quota revoke", locale="ja", member=world.ren))
+
+
 async def test_the_ledger_as_a_file(office: Office) -> None:
     world = office.world
     await office.do("admin quota grant", member=world.ren, amount=1, reason="=1+1")

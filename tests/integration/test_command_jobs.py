@@ -221,6 +221,8 @@ async def test_a_long_list_is_cut_and_fits(place: Place, steps: Steps) -> None:
     lines = listed(message)
     assert len(lines) == 16
     assert all(line.endswith("…") for line in lines[::2])
+    [embed] = message.embeds
+    assert (embed.description or "").endswith(")")  # the last one is whole
 
 
 async def test_in_a_private_message(world: World, place: Place, steps: Steps) -> None:

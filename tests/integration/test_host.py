@@ -16,7 +16,10 @@ from cogs.host_render import Server, engine_text, servers_csv, servers_text
 from engine.client import EngineStarting
 from engine.protocol import EngineReady, EngineUnavailable, ModelCard
 from tests.integration.simcord_admins import Office, allow, application_of, open_office, told
-from tests.integration.simcord_world import interactions_with, is_japanese, open_world
+from tests.integration.simcord_world import buttons, interactions_with, is_japanese, open_world
+
+MIKA = "Mika"
+"""In place of a member, whom there is only with the world."""
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "host servers": {},
@@ -26,6 +29,9 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "host announce": {"text": "hello"},
     "host engine": {},
     "host appeals": {},
+    "host block": {"member": MIKA, "reason": "x"},
+    "host unblock": {"member": MIKA},
+    "host log": {},
 }
 
 
@@ -63,8 +69,11 @@ async def host_log(office: Office, guild_id: int = EVERYWHERE) -> list[tuple[str
 async def test_others_are_refused(office: Office, command: str, locale: str) -> None:
     """The owner of the server and an override in Integrations make nobody the host."""
     messages = len(office.world.channel.history())
+    options = {
+        name: office.world.mika if value is MIKA else value for name, value in COMMANDS[command].items()
+    }
     with application_of(office.world.ren):
-        text = await do(office, command, locale=locale, **COMMANDS[command])
+        text = await do(office, command, locale=locale, **options)
     assert is_japanese(text) == (locale == "ja")
     assert locale == "ja" or text == "Only the host of this bot can do this. Nothing was changed."
     assert not office.world.service.paused
@@ -200,6 +209,43 @@ async def test_an_engine_that_cannot_draw() -> None:
     assert lines[1:] == ["Drawing: —", "Starting: cuda:0", "Given up: cuda:1 (no memory)", "waiting: 3"]
     assert "cannot draw: broken" in engine_text(EngineUnavailable("broken"), {}, t, paused=False)
     assert engine_text(EngineStarting(), {}, t, paused=False) == "The engine is starting."
+
+
+# --- people ---
+
+
+@pytest.mark.usefixtures("host")
+async def test_somebody_is_blocked_everywhere_until_the_host_lifts_it(office: Office) -> None:
+    world = office.world
+    text = await do(office, "host block", member=world.ren, reason="spam")
+    assert text.startswith(f"✅ **Member blocked** · <@{world.ren.id}>")
+    refused = await world.answer_to(await world.ren.slash(world.channel, "trinart", prompt="1girl"))
+    assert "The host of this bot has blocked you everywhere: spam" in refused.content
+    assert "Nothing changed" in await office.do("admin unblock", member=world.ren)
+    assert "Block lifted" in await do(office, "host unblock", member=world.ren)
+    drawn = await world.answer_to(await world.ren.slash(world.channel, "trinart", prompt="1girl"))
+    assert drawn.attachments
+    assert [action for action, _, _ in (await host_log(office))[-2:]] == ["block", "unblock"]
+
+
+@pytest.mark.usefixtures("host")
+async def test_the_hosts_own_log_and_its_pages(office: Office) -> None:
+    world = office.world
+    for _ in range(5):
+        await do(office, "host block", member=world.ren, reason="spam")
+        await do(office, "host unblock", member=world.ren)
+    result = await office.ask("host log", by=world.mika)
+    first_page = result.response
+    assert first_page is not None
+    assert f"**Member blocked** · <@{world.ren.id}>" in told(result)
+    assert "Switched off" not in told(result), "that is in the log of the server"
+    assert buttons(first_page) == ["Older"]
+    with application_of(world.ren):
+        refused = await world.mika.click(first_page, label="Older")
+    [answer] = refused.followups
+    assert "Only the host" in answer.content
+    await world.mika.click(first_page, label="Older")
+    assert "Newer" in buttons(first_page)
 
 
 # --- announcements ---
