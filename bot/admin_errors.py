@@ -58,6 +58,10 @@ class ChannelNotKnownYet(MemberError):
     )
 
 
+class ServerNotKnownYet(MemberError):
+    message = N_("Discord has not told the bot this server's roles and channels yet. Try again in a minute.")
+
+
 class TooManyNamed(MemberError):
     message = N_("At most {limit} can be named. Take one away first.")
 

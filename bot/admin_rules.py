@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -118,6 +118,37 @@ class RuleChanges:
             action = "quota.set" if quota is not None else "quota.remove"
             after = str(quota) if quota is not None else None
             return Change(action=action, target=str(subject), before=before, after=after)
+
+        return await self._desk.change(admin, work)
+
+    async def tidy(self, admin: Admin, *, roles: Collection[int], channels: Collection[int]) -> Change:
+        """Take away the quotas and exemptions of roles and channels that are none of these: they are gone.
+
+        The last channel that is allowed stays: without any, all would be.
+        """
+        living = {"role": roles, "channel": channels}
+
+        async def work(session: AsyncSession, now: datetime) -> Change:
+            before: dict[str, Any] = {}
+            after: dict[str, Any] = {}
+            rows = await session.scalars(select(QuotaRow).where(QuotaRow.guild_id == admin.guild_id))
+            gone = [row for row in rows if row.subject_id not in living.get(row.scope, {row.subject_id})]
+            for quota in gone:
+                await session.delete(quota)
+            if gone:
+                before["quotas"], after["quotas"] = (
+                    sorted(f"{row.scope}:{row.subject_id}" for row in gone),
+                    [],
+                )
+            row = await settings_row(session, admin.guild_id, now)
+            exempt = [role for role in row.exempt_roles if role in roles]
+            allowed = [channel for channel in row.allowed_channels if channel in channels]
+            for column, kept in (("exempt_roles", exempt), ("allowed_channels", allowed)):
+                if kept != getattr(row, column) and (kept or column == "exempt_roles"):
+                    before[column], after[column] = getattr(row, column), kept
+                    setattr(row, column, kept)
+                    row.updated_at = now
+            return Change(action="quota.tidy", before=before, after=after)
 
         return await self._desk.change(admin, work)
 

@@ -28,6 +28,7 @@ ACTIONS = {
     "quota.set": N_("Quota set"),
     "quota.remove": N_("Quota removed"),
     "quota.grant": N_("Pictures granted"),
+    "quota.tidy": N_("Rules of what is gone forgotten"),
     "quota.reset": N_("Window reset"),
     "quota.revoke": N_("Granted pictures taken back"),
     "limits": N_("Limits changed"),

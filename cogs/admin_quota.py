@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, locale_str
 
-from bot.admin_errors import OneSubjectOnly
+from bot.admin_errors import OneSubjectOnly, ServerNotKnownYet
 from bot.admin_rules import Subject, make_quota
 from bot.i18n import N_
 from bot.quotas import Asker
@@ -153,6 +153,23 @@ class QuotaGroup(app_commands.Group):
     async def channels(self, interaction: Interaction) -> None:
         """Which channels have which quotas."""
         await self._list(interaction, "channel")
+
+    @app_commands.command(
+        name=locale_str(N_("tidy")),
+        description=locale_str(N_("Forget the quotas and exemptions of roles and channels that are gone")),
+    )
+    async def tidy(self, interaction: Interaction) -> None:
+        """Discord offers only those that there are; what is left of others can be removed by this alone."""
+        async with serving(interaction) as admin:
+            guild = interaction.guild
+            if guild is None or guild.unavailable:
+                raise ServerNotKnownYet
+            change = await interaction.client.services.administration.rules.tidy(
+                admin,
+                roles={role.id for role in guild.roles},
+                channels={channel.id for channel in guild.channels},
+            )
+            await answer(interaction, change_text(change, language_of(interaction)))
 
     async def _list(self, interaction: Interaction, scope: str) -> None:
         async with serving(interaction) as admin:

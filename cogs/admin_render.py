@@ -241,6 +241,8 @@ def _listed(name: str, items: list[Any], t: Translate) -> str:
     """Roles and channels as mentions, reasons and anything else as words."""
     if name == "reasons":
         return reasons_text(items, t)
+    if name == "quotas":
+        return " ".join(subject_text(str(item), t) for item in items[:MAX_LINES])
     mark = {"exempt_roles": "@&", "allowed_channels": "#"}.get(name)
     if mark is None:
         return ", ".join(plain(str(item)) for item in items)

@@ -18,6 +18,7 @@ FACTS = {
     "language": N_("language"),
     "result_channel_id": N_("channel for results"),
     "timezone": N_("time zone"),
+    "quotas": N_("quotas"),
     "moderation_channel_id": N_("channel of the moderators"),
     "reports_to_hide": N_("reports that hide a picture"),
     "everybody_reads": N_("everybody can read it"),

@@ -159,6 +159,31 @@ async def test_what_cannot_be_granted(office: Office, options: dict[str, Any], s
         )
 
 
+async def test_rules_of_roles_and_channels_that_are_gone_are_forgotten(office: Office) -> None:
+    guild = office.world.guild
+    roles = [guild.create_role(name) for name in ("stays", "goes")]
+    channels = [guild.create_text_channel(name) for name in ("stays", "goes")]
+    for role in roles:
+        await office.do("admin quota set", window="day", amount=7, role=role)
+        await office.do("admin limits", exempt=role)
+    for channel in channels:
+        await office.do("admin quota set", window="day", amount=7, channel=channel)
+    backend = office.world.env.backend
+    backend.delete_role(guild.id, roles[1].id)
+    backend.delete_channel(channels[1].id)
+    await office.world.env.settle()
+    text = await office.do("admin quota tidy")
+    assert text.startswith("✅ **Rules of what is gone forgotten**")
+    assert f"quotas: <#{channels[1].id}> <@&{roles[1].id}> → —" in text
+    assert f"exempt roles: <@&{roles[0].id}> <@&{roles[1].id}> → <@&{roles[0].id}>" in text
+    shown = await office.do("admin quota show")
+    assert f"<@&{roles[0].id}>" in shown
+    assert f"<#{channels[0].id}>" in shown
+    assert f"<@&{roles[1].id}>" not in shown
+    assert "Nothing changed" in await office.do("admin quota tidy")
+    assert is_japanese(await office.do("admin quota tidy", locale="ja"))
+
+
 async def test_granted_pictures_are_taken_back(office: Office) -> None:
     world = office.world
     await office.do("admin quota set", window="day", amount=0)
