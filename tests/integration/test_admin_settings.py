@@ -180,7 +180,7 @@ async def test_a_blocked_member_is_told_why(office: Office) -> None:
     mika = office.world.mika
     text = await office.do("admin block", member=mika, reason="spam", hours=24)
     assert text.startswith(f"✅ **Member blocked** · <@{mika.id}>\nuntil: <t:")
-    assert "cannot ask for pictures here: spam (ends <t:" in await answer(office)
+    assert "The moderators of this server have blocked you: spam (ends <t:" in await answer(office)
     assert "Blocked: spam (until <t:" in await office.do("admin quota show", member=mika)
     assert f"<@{mika.id}>: spam (until <t:" in await office.do("admin quota show")
     await office.do("admin block", member=mika, reason="more spam")
