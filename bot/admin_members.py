@@ -105,7 +105,7 @@ class MemberChanges:
         reason = clean_text("reason", reason)
 
         async def work(session: AsyncSession, now: datetime) -> Change:
-            rules = (await load_rules(session, [admin.guild_id])).get(admin.guild_id)
+            rules = (await session.run_sync(load_rules, [admin.guild_id])).get(admin.guild_id)
             own = [
                 limit
                 for limit in limits_of(asker, rules or ServerRules(), self._host)
@@ -171,7 +171,7 @@ class MemberChanges:
         now = self._desk.clock()
 
         async def look(session: AsyncSession) -> Allowance:
-            books = await read_books(session, [asker], self._host, now)
+            books = await session.run_sync(read_books, [asker], self._host, now)
             rules, own = books.rules_of(asker.guild_id), (asker.guild_id, asker.user_id)
             blocks = [books.blocks.get((guild_id, asker.user_id)) for guild_id in (EVERYWHERE, own[0])]
             return Allowance(

@@ -57,7 +57,7 @@ class Reports:
         """All rules and settings of a server."""
 
         async def look(session: AsyncSession) -> Overview:
-            rules = (await load_rules(session, [admin.guild_id])).get(admin.guild_id)
+            rules = (await session.run_sync(load_rules, [admin.guild_id])).get(admin.guild_id)
             row = await session.get(GuildSettingsRow, admin.guild_id)
             return Overview(
                 rules=rules or ServerRules(),

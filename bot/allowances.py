@@ -78,7 +78,7 @@ class Allowances:
         now = self._clock()
         with told_to_members():
             async with self._database.session() as session:
-                books = await read_books(session, [asker], self._host, now)
+                books = await session.run_sync(read_books, [asker], self._host, now)
                 refusal = _refusal(asker, cost, books, self._host, now)
                 if refusal is not None:
                     refusal = await with_time(session, refusal, asker, now)

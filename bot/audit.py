@@ -90,7 +90,7 @@ class Desk:
 
         async def transaction(session: AsyncSession) -> Change:
             # Nobody else decides or changes meanwhile: before and after are what they were and became.
-            await lock_ledger(session)
+            await session.run_sync(lock_ledger)
             now = self.clock()
             change = await work(session, now)
             if change.is_one:

@@ -19,7 +19,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from bot.database.models import GrantRow, LedgerEntryRow
 from bot.limits import Grant
@@ -59,8 +59,8 @@ _GRANTS = (
 )
 
 
-async def sums(
-    session: AsyncSession, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
+def sums(
+    session: Session, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
 ) -> dict[tuple[Account, datetime], int]:
     """What accounts have used since the given times, in one query for as many as one can have.
 
@@ -80,7 +80,7 @@ async def sums(
             values[f"since_{number}"] = since
             for name in _OWNERS[kind]:
                 values[f"{name}_{number}"] = sorted({getattr(one, name) for one in groups[kind, since]})
-        for number, guild_id, subject_id, amount in await session.execute(
+        for number, guild_id, subject_id, amount in session.execute(
             _sums_by_kind(tuple(kind for kind, _ in part)), values
         ):
             kind, since = part[number]
@@ -156,11 +156,9 @@ async def used_since(
     return [(at, int(amount)) for at, amount in rows.all()]
 
 
-async def grants_of(
-    session: AsyncSession, user_ids: Iterable[int], now: datetime
-) -> dict[tuple[int, int], list[Grant]]:
+def grants_of(session: Session, user_ids: Iterable[int], now: datetime) -> dict[tuple[int, int], list[Grant]]:
     """What is left of members' grants, by server and member."""
-    rows = await session.execute(_GRANTS, {"users": sorted(set(user_ids)), "now": now})
+    rows = session.execute(_GRANTS, {"users": sorted(set(user_ids)), "now": now})
     found: dict[tuple[int, int], list[Grant]] = {}
     for grant_id, guild_id, user_id, expires_at, amount in rows.all():
         found.setdefault((guild_id, user_id), []).append(

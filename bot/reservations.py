@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from bot.books import read_books
 from bot.database.models import JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
@@ -72,7 +73,7 @@ class Reservations:
         async with self._database.session() as session:
             if await session.scalar(select(JobRow.id).where(JobRow.interaction_id == interaction_id)):
                 raise DuplicateInteraction(str(interaction_id))
-            books = await read_books(session, [asker], self.host, now)
+            books = await session.run_sync(read_books, [asker], self.host, now)
         try:
             decide(asker, cost_of(request), books, self.host, now)
         except LimitReached as error:
@@ -154,11 +155,8 @@ class Reservations:
     async def _decide_group(self, group: Sequence[_Wish]) -> None:
         outcomes: list[Exception | Left | None] = []
 
-        async def transaction(session: AsyncSession) -> None:
-            outcomes[:] = await self._decide(session, group)
-
         try:
-            await self._database.write(transaction)
+            outcomes[:] = await self._database.write_at_once(lambda session: self._decide(session, group))
         except Exception as error:  # whatever it is, each of those who wait is told
             outcomes[:] = [error] * len(group)
         for wish, outcome in zip(group, outcomes, strict=True):
@@ -169,12 +167,12 @@ class Reservations:
             else:
                 wish.decided.set_result(outcome)
 
-    async def _decide(self, session: AsyncSession, group: Sequence[_Wish]) -> list[Exception | Left | None]:
-        await lock_ledger(session)
+    def _decide(self, session: Session, group: Sequence[_Wish]) -> list[Exception | Left | None]:
+        lock_ledger(session)
         # Not before the lock is held: a decision must not be older than what it is based on.
         now = self._clock()
-        books = await read_books(session, [wish.asker for wish in group if wish.asker], self.host, now)
-        known = await _known_interactions(session, group)
+        books = read_books(session, [wish.asker for wish in group if wish.asker], self.host, now)
+        known = _known_interactions(session, group)
         existing = set(books.buckets)
         rows = _Rows()
         outcomes: list[Exception | Left | None] = []
@@ -193,7 +191,7 @@ class Reservations:
                 known.add(interaction)
             rows.accept(wish, charge, now)
             outcomes.append(left)
-        await rows.write(session, existing)
+        rows.write(session, existing)
         return outcomes
 
     def _charge(self, wish: _Wish, books: Books, now: datetime) -> tuple[Charge | None, Left | None]:
@@ -225,20 +223,20 @@ class _Rows:
         assert wish.asker is not None
         self._refusals.append(_refusal_row(wish.asker, error, now))
 
-    async def write(self, session: AsyncSession, existing: set[tuple[int, int]]) -> None:
+    def write(self, session: Session, existing: set[tuple[int, int]]) -> None:
         for model, rows in (
             (JobRow, self._jobs),
             (LedgerEntryRow, self._entries),
             (RefusalRow, self._refusals),
         ):
             if rows:
-                await session.execute(insert(model), rows)
+                session.execute(insert(model), rows)
         new = [_bucket(key, at) for key, at in self._buckets.items() if key not in existing]
         changed = [_bucket(key, at) for key, at in self._buckets.items() if key in existing]
         if new:
-            await session.execute(insert(RateBucketRow), new)
+            session.execute(insert(RateBucketRow), new)
         if changed:
-            await session.execute(update(RateBucketRow), changed)
+            session.execute(update(RateBucketRow), changed)
 
 
 def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, Any]:
@@ -254,8 +252,8 @@ def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
     return {"guild_id": key[0], "user_id": key[1], "full_at": full_at}
 
 
-async def _known_interactions(session: AsyncSession, group: Sequence[_Wish]) -> set[int]:
+def _known_interactions(session: Session, group: Sequence[_Wish]) -> set[int]:
     """Those of the group that have a job already, from another delivery or another process."""
     ids = [wish.job.origin.interaction_id for wish in group if wish.job.origin.interaction_id is not None]
-    found = await session.scalars(_KNOWN, {"ids": ids})
+    found = session.scalars(_KNOWN, {"ids": ids})
     return {interaction for interaction in found if interaction is not None}

@@ -103,10 +103,10 @@ async def _free_at(
     """When a limit that rolls, and has too little left now, will have room for a cost; None for never."""
     assert limit.quota.amount is not None
     span = (limit.account, limit.starts_at(now))
-    used = (await sums(session, [span], before=now + CLOCKS_DIFFER))[span]
+    used = (await session.run_sync(sums, [span], before=now + CLOCKS_DIFFER))[span]
     entries = await used_since(session, *span, before=now + CLOCKS_DIFFER)
     own = limit.scope == "member"
-    grants = await grants_of(session, [asker.user_id], now) if own else {}
+    grants = await session.run_sync(grants_of, [asker.user_id], now) if own else {}
     return when_affordable(
         entries,
         need=used + cost - limit.quota.amount,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import BindParameter, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from bot.database.models import GuildSettingsRow, QuotaRow
 from bot.quotas import Quota, Rate, ServerRules
@@ -21,14 +21,14 @@ _QUOTAS = select(
 _SETTINGS = select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(_GUILDS))
 
 
-async def load_rules(session: AsyncSession, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
+def load_rules(session: Session, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
     """The rules of those servers whose admins chose any."""
     if not guild_ids:
         return {}
     quotas: dict[int, dict[tuple[str, int], Quota]] = {}
-    for guild_id, scope, subject_id, amount, window in await session.execute(_QUOTAS, {"guilds": guild_ids}):
+    for guild_id, scope, subject_id, amount, window in session.execute(_QUOTAS, {"guilds": guild_ids}):
         quotas.setdefault(guild_id, {})[scope, subject_id] = Quota(amount=amount, window=window)
-    settings = await session.scalars(_SETTINGS, {"guilds": guild_ids})
+    settings = session.scalars(_SETTINGS, {"guilds": guild_ids})
     chosen = {row.guild_id: row for row in settings}
     return {
         guild_id: _rules(chosen.get(guild_id), quotas.get(guild_id, {})) for guild_id in {*chosen, *quotas}

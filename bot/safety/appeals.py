@@ -104,7 +104,7 @@ class Appeals:
         now = self._clock()
 
         async def write(session: AsyncSession) -> Appeal:
-            await lock_ledger(session)
+            await session.run_sync(lock_ledger)
             row = await session.get(AppealRow, decision_id)
             if row is None:
                 raise DecisionForgotten

@@ -87,7 +87,7 @@ class Reports:
         now = self._clock()
 
         async def write(session: AsyncSession) -> Reported:
-            await lock_ledger(session)  # two at once must not both be the last that was needed
+            await session.run_sync(lock_ledger)  # two at once must not both be the last that was needed
             picture = await session.get(ReportedPictureRow, message.message_id)
             picture = picture or await _begin(session, message, now)
             if picture.state in ("restored", "removed"):

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from bot.database.failures import told_to_members
 from bot.database.people import UseTermsAcceptanceRow
@@ -71,7 +72,7 @@ class UseTerms:
         """
         with told_to_members():
             async with self._database.session() as session:
-                return bool(await who_accepted(session, [user_id]))
+                return bool(await session.run_sync(who_accepted, [user_id]))
 
     async def accept(self, user_id: int) -> None:
         """Record that a member accepts the terms as they are now; once is enough.
@@ -82,16 +83,16 @@ class UseTerms:
         now = self._clock()
 
         async def write(session: AsyncSession) -> None:
-            if not await who_accepted(session, [user_id]):
+            if not await session.run_sync(who_accepted, [user_id]):
                 session.add(UseTermsAcceptanceRow(user_id=user_id, version=TERMS_VERSION, accepted_at=now))
 
         with told_to_members(), suppress(IntegrityError):  # pressed twice in one moment
             await self._database.write(write)
 
 
-async def who_accepted(session: AsyncSession, user_ids: Collection[int]) -> frozenset[int]:
+def who_accepted(session: Session, user_ids: Collection[int]) -> frozenset[int]:
     """Those of some members who have accepted the terms as they are now."""
-    rows = await session.scalars(
+    rows = session.scalars(
         select(UseTermsAcceptanceRow.user_id).where(
             UseTermsAcceptanceRow.user_id.in_(user_ids), UseTermsAcceptanceRow.version == TERMS_VERSION
         )

@@ -136,12 +136,12 @@ class LedgerBot:
 
     async def used(self, accounts: Iterable[Account], since: datetime) -> dict[Account, int]:
         async with self._database.session() as session:
-            found = await sums(session, [(account, since) for account in accounts])
+            found = await session.run_sync(sums, [(account, since) for account in accounts])
         return {account: used for (account, _), used in found.items()}
 
     async def grants(self, user_ids: Iterable[int]) -> dict[tuple[int, int], list[Grant]]:
         async with self._database.session() as session:
-            return await grants_of(session, user_ids, self._clock())
+            return await session.run_sync(grants_of, user_ids, self._clock())
 
     async def total(self) -> int:
         """The sum of all entries."""

@@ -47,7 +47,7 @@ class PeopleMachine(AppealRules, ReportRules):
             }
             blocked = {(row.guild_id, row.user_id) for row in await session.scalars(select(BlockRow))}
             changes = len((await session.scalars(select(AuditRow))).all())
-            strikes = await strikes_of(session, MEMBERS, [HERE, THERE], self.now)
+            strikes = await session.run_sync(strikes_of, MEMBERS, [HERE, THERE], self.now)
         assert states == {key: known.state for key, known in self.decisions.items()}
         assert pictures == {key: (known.state, known.kept) for key, known in self.pictures.items()}
         assert blocked == {
