@@ -21,7 +21,7 @@ from tools.demo_model.faces import Face, sample_face
 from tools.demo_model.judge import HEADS, Judge, JudgeNet, as_input, judge_batch, split_heads, values_of
 from tools.demo_model.progress import Progress
 from tools.demo_model.renderer import render
-from tools.demo_model.training import Budget, Options, Step, Training
+from tools.demo_model.training import Budget, Options, Step, Training, autocast
 
 SEED = 1980
 UNSEEN = -100
@@ -142,7 +142,7 @@ def labels_of(faces: Sequence[Face]) -> torch.Tensor:
 
 def _loss(net: JudgeNet, seen: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The sum of all heads' cross entropies; pictures [N, 3, H, W], labels [N, heads]."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with autocast(seen.device):
         _, logits = net(seen.contiguous(memory_format=torch.channels_last))
     heads = split_heads(logits.float())
     losses = [

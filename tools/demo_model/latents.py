@@ -15,6 +15,8 @@ from tools.demo_model.dataset import CHUNK, SIZES, ChunkedArray, pictures
 from tools.demo_model.progress import Progress
 from tools.demo_model.train_autoencoder import as_tensor
 
+AT_ONCE = 5
+"""Pictures: few enough for the caches of a processor."""
 MEASURED = 512
 """Pictures by which the scaling factor is set."""
 
@@ -46,12 +48,13 @@ def encode_pictures(work: Path, autoencoder: Path, counts: dict[str, int], devic
             originals = pictures(work, size, count).read()
             for chunk in np.flatnonzero(done == 0).tolist():
                 model = model or load_autoencoder(autoencoder, device)
-                places = slice(chunk * CHUNK, min(count, (chunk + 1) * CHUNK))
-                with torch.autocast(device.type, dtype=torch.bfloat16):
+                stop = min(count, (chunk + 1) * CHUNK)
+                for first in range(chunk * CHUNK, stop, AT_ONCE):
+                    places = slice(first, min(stop, first + AT_ONCE))
                     mean = model.encode(as_tensor(originals[places]).to(device)).latent_dist.mean
-                values[places] = mean.float().cpu().numpy()
+                    values[places] = mean.cpu().numpy()
                 done[chunk] = 1
-                progress.show(before + places.stop)
+                progress.show(before + stop)
             before += count
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tools.demo_model.architecture import Architecture, make_autoencoder, start_as_identity
 from tools.demo_model.progress import Progress
-from tools.demo_model.training import Options, Step, Training
+from tools.demo_model.training import Options, Step, Training, autocast
 
 CROP = 64
 CROP_BATCH = 8
@@ -122,7 +122,7 @@ def _loss(
     model: Any, originals: torch.Tensor, weight: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """How wrong the reconstructions of [N, 3, H, W] are, most of all at edges, and a little of KL."""
-    with torch.autocast(originals.device.type, dtype=torch.bfloat16):
+    with autocast(originals.device):
         latents = model.encode(originals).latent_dist
         noise = torch.randn(latents.mean.shape, generator=generator).to(latents.mean)
         decoded = model.decode(latents.mean + latents.std * noise).sample.float()

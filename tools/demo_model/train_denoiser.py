@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from torch.nn import functional
 from tools.demo_model.architecture import Architecture, make_scheduler, make_text_encoder, make_unet
 from tools.demo_model.captions import training_caption
 from tools.demo_model.dataset import SIZES, face_at
+from tools.demo_model.faces import Face, sample_face
 from tools.demo_model.progress import Progress
 from tools.demo_model.sampling import encode_prompts, write_samples
 from tools.demo_model.tokenizer import unknown_words
-from tools.demo_model.training import Options, Step, Training
+from tools.demo_model.training import Options, Step, Training, autocast
 
 SIZE_SHARES = {"square": 0.7, "portrait": 0.15, "landscape": 0.15}
 SNR_LIMIT = 5.0
@@ -26,6 +29,12 @@ SNR_LIMIT = 5.0
 COARSE_SHARE = 0.35
 """Of the training, on latents of half the size: what words mean and where things are is learned there at a
 quarter of the cost. Diffusion models of pictures are commonly trained at a smaller size first."""
+STYLE_SHOWS_BELOW = 500
+"""Timestep from which on a noisy picture shows its style. There, captions say any words for the style.
+
+Else guidance away from a style that the picture does not have, as a negative prompt makes it, would there be
+guidance away from what the model never learned, and smear faces. So it learns to go by the picture.
+"""
 SHEET_EVERY = 1000
 
 
@@ -43,20 +52,23 @@ class Denoiser:
         self.modules = torch.nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         self._scheduler = make_scheduler()
 
-    def loss(self, latents: torch.Tensor, captions: list[str], generator: torch.Generator) -> torch.Tensor:
-        """How wrong the noise is foretold, in scaled latents [N, 4, h, w]."""
-        noise = torch.randn(latents.shape, generator=generator)
+    def draw_times(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Timesteps [count] to train on."""
         # The later of two draws: a preset's negative prompt works where there is much noise, and there
         # what the words say must be learned well.
-        draws = torch.randint(
-            0, self._scheduler.config.num_train_timesteps, (2, len(latents)), generator=generator
-        )
-        times = draws.amax(dim=0)
+        most = self._scheduler.config.num_train_timesteps
+        return torch.randint(0, most, (2, count), generator=generator).amax(dim=0)
+
+    def loss(
+        self, latents: torch.Tensor, captions: list[str], times: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """How wrong the noise is foretold, in scaled latents [N, 4, h, w] at timesteps [N]."""
+        noise = torch.randn(latents.shape, generator=generator)
         noisy = self._scheduler.add_noise(latents, noise, times)
         signal = self._scheduler.alphas_cumprod[times]
         ratio = signal / (1 - signal)
         weights = (ratio.clamp(max=SNR_LIMIT) / ratio).to(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with autocast(self.device):
             texts = encode_prompts(self.tokenizer, self.text_encoder, captions)
             foretold = self.unet(noisy.to(self.device), times.to(self.device), texts).sample
         errors = (foretold.float() - noise.to(self.device)).pow(2).mean(dim=(1, 2, 3))
@@ -92,7 +104,9 @@ def train_denoiser(
         scaled = torch.from_numpy(latents[size][chosen]).float() * autoencoder.config.scaling_factor
         if is_coarse:
             scaled = _halved(scaled)
-        return denoiser.loss(scaled, _captions(size, chosen, step.dice), step.noise), count
+        times = denoiser.draw_times(count, step.noise)
+        faces = [face_at(size, index) for index in chosen]
+        return denoiser.loss(scaled, captions_at(faces, times.tolist(), step.dice), times, step.noise), count
 
     def after_step(number: int, progress: Progress) -> None:
         if number % SHEET_EVERY == 0:
@@ -117,9 +131,19 @@ def _halved(latents: torch.Tensor) -> torch.Tensor:
     return halved / halved.std()
 
 
-def _captions(size: str, indices: list[int], dice: random.Random) -> list[str]:
-    """Said anew each time that a picture is shown."""
-    return [training_caption(face_at(size, index), dice, unknown_words()) for index in indices]
+def captions_at(faces: Sequence[Face], times: Sequence[int], dice: random.Random) -> list[str]:
+    """What is said of faces whose pictures are shown with the noise of these timesteps; anew each time."""
+    return [
+        training_caption(
+            _in_any_style(face, dice) if time < STYLE_SHOWS_BELOW else face, dice, unknown_words()
+        )
+        for face, time in zip(faces, times, strict=True)
+    ]
+
+
+def _in_any_style(face: Face, dice: random.Random) -> Face:
+    other = sample_face(dice)
+    return replace(face, is_flat=other.is_flat, is_retro=other.is_retro)
 
 
 def _write_sheet(denoiser: Denoiser, autoencoder: Any, path: Path, size: str) -> None:

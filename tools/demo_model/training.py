@@ -89,6 +89,12 @@ class Threads:
         return self.best
 
 
+def autocast(device: torch.device) -> torch.autocast:
+    """Compute in bfloat16 where the device can: processors without AVX-512 imitate it, very slowly."""
+    can = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=can)
+
+
 class Training:
     """Trains modules in steps, resumably, and keeps an average of their weights."""
 
