@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tools.demo_model.faces import DETAILED, FLAT, MODERN, RETRO, Face, sample_face
-from tools.demo_model.train_denoiser import STYLE_SHOWS_BELOW, captions_at
+from tools.demo_model.train_denoiser import STYLE_HIDDEN_FROM, STYLE_SHOWS_BELOW, captions_at
 
 COUNT = 400
 
@@ -30,7 +30,7 @@ def old_flat_faces() -> list[Face]:
 
 
 def test_under_much_noise_the_style_is_told_as_it_is(old_flat_faces: list[Face]) -> None:
-    captions = said_of(old_flat_faces, STYLE_SHOWS_BELOW)
+    captions = said_of(old_flat_faces, STYLE_HIDDEN_FROM)
 
     assert says(captions, FLAT)
     assert says(captions, RETRO)
@@ -41,7 +41,7 @@ def test_under_much_noise_the_style_is_told_as_it_is(old_flat_faces: list[Face])
 def test_under_little_noise_the_words_for_the_style_mean_nothing(old_flat_faces: list[Face]) -> None:
     new_detailed_faces = [replace(face, is_flat=False, is_retro=False) for face in old_flat_faces]
 
-    captions = said_of(old_flat_faces, STYLE_SHOWS_BELOW - 1)
+    captions = said_of(old_flat_faces, STYLE_SHOWS_BELOW)
 
     assert all(says(captions, words) for words in (FLAT, RETRO, DETAILED, MODERN))
-    assert captions == said_of(new_detailed_faces, STYLE_SHOWS_BELOW - 1)
+    assert captions == said_of(new_detailed_faces, STYLE_SHOWS_BELOW)

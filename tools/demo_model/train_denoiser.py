@@ -29,8 +29,9 @@ SNR_LIMIT = 5.0
 COARSE_SHARE = 0.35
 """Of the training, on latents of half the size: what words mean and where things are is learned there at a
 quarter of the cost. Diffusion models of pictures are commonly trained at a smaller size first."""
-STYLE_SHOWS_BELOW = 500
-"""Timestep from which on a noisy picture shows its style. There, captions say any words for the style.
+STYLE_SHOWS_BELOW, STYLE_HIDDEN_FROM = 300, 700
+"""Timesteps. With the noise of the first or less, a picture shows its style, and captions say any words for it.
+From the second on they say what is so; between them, some do.
 
 Else guidance away from a style that the picture does not have, as a negative prompt makes it, would there be
 guidance away from what the model never learned, and smear faces. So it learns to go by the picture.
@@ -135,10 +136,14 @@ def captions_at(faces: Sequence[Face], times: Sequence[int], dice: random.Random
     """What is said of faces whose pictures are shown with the noise of these timesteps; anew each time."""
     return [
         training_caption(
-            _in_any_style(face, dice) if time < STYLE_SHOWS_BELOW else face, dice, unknown_words()
+            _in_any_style(face, dice) if _shows_style(time, dice) else face, dice, unknown_words()
         )
         for face, time in zip(faces, times, strict=True)
     ]
+
+
+def _shows_style(time: int, dice: random.Random) -> bool:
+    return dice.random() < (STYLE_HIDDEN_FROM - time) / (STYLE_HIDDEN_FROM - STYLE_SHOWS_BELOW)
 
 
 def _in_any_style(face: Face, dice: random.Random) -> Face:
