@@ -30,7 +30,7 @@ COARSE_SHARE = 0.35
 """Of the training, on latents of half the size: what words mean and where things are is learned there at a
 quarter of the cost. Diffusion models of pictures are commonly trained at a smaller size first."""
 STYLE_SHOWS_BELOW, STYLE_HIDDEN_FROM = 300, 700
-"""Timesteps. With the noise of the first or less, a picture shows its style, and captions say any words for it.
+"""Timesteps. Up to the noise of the first, a picture shows its style, and captions say any words for it.
 From the second on they say what is so; between them, some do.
 
 Else guidance away from a style that the picture does not have, as a negative prompt makes it, would there be
