@@ -11,6 +11,7 @@ from bot.admin_errors import BlankText
 from bot.audit import Admin, Change, Desk, check_range, clean_text
 from bot.books import read_books
 from bot.database.models import BlockRow
+from bot.database.session import at_once
 from bot.ledger import give, reset_window, take_back
 from bot.limits import EVERYWHERE, Block, Grant
 from bot.quotas import MAX_AMOUNT, PICTURE, Asker, HostRules, Limit, ServerRules, limits_of
@@ -105,7 +106,7 @@ class MemberChanges:
         reason = clean_text("reason", reason)
 
         async def work(session: AsyncSession, now: datetime) -> Change:
-            rules = (await session.run_sync(load_rules, [admin.guild_id])).get(admin.guild_id)
+            rules = (await at_once(session, load_rules, [admin.guild_id])).get(admin.guild_id)
             own = [
                 limit
                 for limit in limits_of(asker, rules or ServerRules(), self._host)
@@ -171,7 +172,7 @@ class MemberChanges:
         now = self._desk.clock()
 
         async def look(session: AsyncSession) -> Allowance:
-            books = await session.run_sync(read_books, [asker], self._host, now)
+            books = await at_once(session, read_books, [asker], self._host, now)
             rules, own = books.rules_of(asker.guild_id), (asker.guild_id, asker.user_id)
             blocks = [books.blocks.get((guild_id, asker.user_id)) for guild_id in (EVERYWHERE, own[0])]
             return Allowance(

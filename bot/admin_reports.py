@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.audit import Admin, Desk, check_range
 from bot.database.models import BlockRow, GuildSettingsRow, LedgerEntryRow
+from bot.database.session import at_once
 from bot.ledger_csv import CsvFile
 from bot.limits import Block
 from bot.quotas import HostRules, ServerRules
@@ -57,7 +58,7 @@ class Reports:
         """All rules and settings of a server."""
 
         async def look(session: AsyncSession) -> Overview:
-            rules = (await session.run_sync(load_rules, [admin.guild_id])).get(admin.guild_id)
+            rules = (await at_once(session, load_rules, [admin.guild_id])).get(admin.guild_id)
             row = await session.get(GuildSettingsRow, admin.guild_id)
             return Overview(
                 rules=rules or ServerRules(),

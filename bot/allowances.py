@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bot.books import read_books
 from bot.database.failures import told_to_members
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.errors import LimitReached
 from bot.jobs import utc_now
 from bot.limits import EVERYWHERE, Books, Grant, Left, decide, least_left
@@ -78,7 +78,7 @@ class Allowances:
         now = self._clock()
         with told_to_members():
             async with self._database.session() as session:
-                books = await session.run_sync(read_books, [asker], self._host, now)
+                books = await at_once(session, read_books, [asker], self._host, now)
                 refusal = _refusal(asker, cost, books, self._host, now)
                 if refusal is not None:
                     refusal = await with_time(session, refusal, asker, now)

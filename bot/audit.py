@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from bot.admin_errors import NotAllowed
 from bot.database.failures import told_to_members
 from bot.database.models import AuditRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.errors import ControlCharacters, OutOfRange, TextTooLong
 from bot.ledger import lock_ledger
 
@@ -90,7 +90,7 @@ class Desk:
 
         async def transaction(session: AsyncSession) -> Change:
             # Nobody else decides or changes meanwhile: before and after are what they were and became.
-            await session.run_sync(lock_ledger)
+            await at_once(session, lock_ledger)
             now = self.clock()
             change = await work(session, now)
             if change.is_one:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Connection,
     Integer,
     Select,
     bindparam,
@@ -19,7 +20,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
 from bot.database.models import GrantRow, LedgerEntryRow
 from bot.limits import Grant
@@ -60,7 +61,7 @@ _GRANTS = (
 
 
 def sums(
-    session: Session, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
+    connection: Connection, wanted: Iterable[tuple[Account, datetime]], *, before: datetime | None = None
 ) -> dict[tuple[Account, datetime], int]:
     """What accounts have used since the given times, in one query for as many as one can have.
 
@@ -80,7 +81,7 @@ def sums(
             values[f"since_{number}"] = since
             for name in _OWNERS[kind]:
                 values[f"{name}_{number}"] = sorted({getattr(one, name) for one in groups[kind, since]})
-        for number, guild_id, subject_id, amount in session.execute(
+        for number, guild_id, subject_id, amount in connection.execute(
             _sums_by_kind(tuple(kind for kind, _ in part)), values
         ):
             kind, since = part[number]
@@ -156,9 +157,11 @@ async def used_since(
     return [(at, int(amount)) for at, amount in rows.all()]
 
 
-def grants_of(session: Session, user_ids: Iterable[int], now: datetime) -> dict[tuple[int, int], list[Grant]]:
+def grants_of(
+    connection: Connection, user_ids: Iterable[int], now: datetime
+) -> dict[tuple[int, int], list[Grant]]:
     """What is left of members' grants, by server and member."""
-    rows = session.execute(_GRANTS, {"users": sorted(set(user_ids)), "now": now})
+    rows = connection.execute(_GRANTS, {"users": sorted(set(user_ids)), "now": now})
     found: dict[tuple[int, int], list[Grant]] = {}
     for grant_id, guild_id, user_id, expires_at, amount in rows.all():
         found.setdefault((guild_id, user_id), []).append(

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import BindParameter, bindparam, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BindParameter, Connection, bindparam, func, select
 
 from bot.balances import grants_of, sums
 from bot.database.models import BlockRow, JobRow, RateBucketRow
@@ -37,27 +36,27 @@ _BLOCKS = select(BlockRow.guild_id, BlockRow.user_id, BlockRow.until, BlockRow.r
 )
 
 
-def read_books(session: Session, askers: Iterable[Asker], host: HostRules, now: datetime) -> Books:
+def read_books(connection: Connection, askers: Iterable[Asker], host: HostRules, now: datetime) -> Books:
     """Everything that decides what these may draw now."""
     askers = set(askers)
     users = sorted({asker.user_id for asker in askers})
     guilds = sorted({asker.guild_id for asker in askers} - {EVERYWHERE})
-    rules = load_rules(session, guilds)
-    books = Books(rules=rules, grants=grants_of(session, users, now))
+    rules = load_rules(connection, guilds)
+    books = Books(rules=rules, grants=grants_of(connection, users, now))
     wanted = {
         (limit.account, limit.starts_at(now))
         for asker in askers
         for limit in limits_of(asker, books.rules_of(asker.guild_id), host)
     }
-    books.used = sums(session, wanted, before=now + CLOCKS_DIFFER)
+    books.used = sums(connection, wanted, before=now + CLOCKS_DIFFER)
     of_these = {"users": users, "guilds": [EVERYWHERE, *guilds]}
-    for guild_id, user_id, count in session.execute(_LIVE_JOBS, {"users": users}):
+    for guild_id, user_id, count in connection.execute(_LIVE_JOBS, {"users": users}):
         books.live[guild_id or EVERYWHERE, user_id or 0] = count
-    for guild_id, user_id, full_at in session.execute(_BUCKETS, of_these):
+    for guild_id, user_id, full_at in connection.execute(_BUCKETS, of_these):
         books.buckets[guild_id, user_id] = full_at
-    for guild_id, user_id, until, reason in session.execute(_BLOCKS, of_these):
+    for guild_id, user_id, until, reason in connection.execute(_BLOCKS, of_these):
         books.blocks[guild_id, user_id] = Block(until=until, reason=reason)
-    books.pauses = pauses_of(session, users, guilds, now)
+    books.pauses = pauses_of(connection, users, guilds, now)
     if host.terms_required:
-        books.accepted = who_accepted(session, users)
+        books.accepted = who_accepted(connection, users)
     return books

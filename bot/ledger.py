@@ -17,12 +17,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from bot.balances import OF_JOBS, sums
 from bot.database.models import GrantRow, LedgerEntryRow
+from bot.database.session import at_once
 from bot.quotas import Account, Asker
 
 LEDGER_LOCK = 0x7452_694E
@@ -122,7 +122,7 @@ async def reset_window(
     """
     account = Account("member", guild_id, user_id)
     reserved = await _reserved_by_open_jobs(session, guild_id, user_id, since)
-    taken_in_all = (await session.run_sync(sums, [(account, since)]))[account, since]
+    taken_in_all = (await at_once(session, sums, [(account, since)]))[account, since]
     used = owed = max(taken_in_all - sum(reserved.values()), 0)
     amount = func.sum(_Entry.amount)
     times = await session.execute(
@@ -164,15 +164,15 @@ async def _reserved_by_open_jobs(
     return reserved
 
 
-def lock_ledger(session: Session) -> None:
+def lock_ledger(connection: Connection) -> None:
     """Until the transaction ends nobody else decides what may be taken. SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LEDGER_LOCK)))
 
 
 async def expire_grants(session: AsyncSession, now: datetime) -> None:
     """Take what is left of grants whose time is over; what comes back later is taken the next time."""
-    await session.run_sync(lock_ledger)
+    await at_once(session, lock_ledger)
     left = func.sum(_Entry.amount)
     rows = await session.execute(
         select(GrantRow.id, GrantRow.guild_id, GrantRow.user_id, left)

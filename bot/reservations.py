@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from bot.books import read_books
 from bot.database.models import JobRow, LedgerEntryRow, RateBucketRow, RefusalRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.errors import LimitReached
 from bot.jobs import DuplicateInteraction, Job, Origin, to_row, utc_now
 from bot.ledger import lock_ledger, reserve_entries
@@ -38,6 +37,13 @@ LARGEST_GROUP = 200
 """Requests decided in one transaction: enough to pay for the disk, few enough to be quick."""
 
 _KNOWN: Any = select(JobRow.interaction_id).where(JobRow.interaction_id.in_(bindparam("ids", expanding=True)))
+_CHANGE_BUCKET = (
+    update(RateBucketRow)
+    .where(
+        RateBucketRow.guild_id == bindparam("at_guild_id"), RateBucketRow.user_id == bindparam("at_user_id")
+    )
+    .values(full_at=bindparam("at_full_at"))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +79,7 @@ class Reservations:
         async with self._database.session() as session:
             if await session.scalar(select(JobRow.id).where(JobRow.interaction_id == interaction_id)):
                 raise DuplicateInteraction(str(interaction_id))
-            books = await session.run_sync(read_books, [asker], self.host, now)
+            books = await at_once(session, read_books, [asker], self.host, now)
         try:
             decide(asker, cost_of(request), books, self.host, now)
         except LimitReached as error:
@@ -156,7 +162,9 @@ class Reservations:
         outcomes: list[Exception | Left | None] = []
 
         try:
-            outcomes[:] = await self._database.write_at_once(lambda session: self._decide(session, group))
+            outcomes[:] = await self._database.write_at_once(
+                lambda connection: self._decide(connection, group)
+            )
         except Exception as error:  # whatever it is, each of those who wait is told
             outcomes[:] = [error] * len(group)
         for wish, outcome in zip(group, outcomes, strict=True):
@@ -167,12 +175,12 @@ class Reservations:
             else:
                 wish.decided.set_result(outcome)
 
-    def _decide(self, session: Session, group: Sequence[_Wish]) -> list[Exception | Left | None]:
-        lock_ledger(session)
+    def _decide(self, connection: Connection, group: Sequence[_Wish]) -> list[Exception | Left | None]:
+        lock_ledger(connection)
         # Not before the lock is held: a decision must not be older than what it is based on.
         now = self._clock()
-        books = read_books(session, [wish.asker for wish in group if wish.asker], self.host, now)
-        known = _known_interactions(session, group)
+        books = read_books(connection, [wish.asker for wish in group if wish.asker], self.host, now)
+        known = _known_interactions(connection, group)
         existing = set(books.buckets)
         rows = _Rows()
         outcomes: list[Exception | Left | None] = []
@@ -191,7 +199,7 @@ class Reservations:
                 known.add(interaction)
             rows.accept(wish, charge, now)
             outcomes.append(left)
-        rows.write(session, existing)
+        rows.write(connection, existing)
         return outcomes
 
     def _charge(self, wish: _Wish, books: Books, now: datetime) -> tuple[Charge | None, Left | None]:
@@ -223,20 +231,22 @@ class _Rows:
         assert wish.asker is not None
         self._refusals.append(_refusal_row(wish.asker, error, now))
 
-    def write(self, session: Session, existing: set[tuple[int, int]]) -> None:
+    def write(self, connection: Connection, existing: set[tuple[int, int]]) -> None:
         for model, rows in (
             (JobRow, self._jobs),
             (LedgerEntryRow, self._entries),
             (RefusalRow, self._refusals),
         ):
             if rows:
-                session.execute(insert(model), rows)
+                connection.execute(insert(model), rows)
         new = [_bucket(key, at) for key, at in self._buckets.items() if key not in existing]
         changed = [_bucket(key, at) for key, at in self._buckets.items() if key in existing]
         if new:
-            session.execute(insert(RateBucketRow), new)
+            connection.execute(insert(RateBucketRow), new)
         if changed:
-            session.execute(update(RateBucketRow), changed)
+            connection.execute(
+                _CHANGE_BUCKET, [{f"at_{key}": value for key, value in row.items()} for row in changed]
+            )
 
 
 def _refusal_row(asker: Asker, error: LimitReached, now: datetime) -> dict[str, Any]:
@@ -252,8 +262,8 @@ def _bucket(key: tuple[int, int], full_at: datetime) -> dict[str, Any]:
     return {"guild_id": key[0], "user_id": key[1], "full_at": full_at}
 
 
-def _known_interactions(session: Session, group: Sequence[_Wish]) -> set[int]:
+def _known_interactions(connection: Connection, group: Sequence[_Wish]) -> set[int]:
     """Those of the group that have a job already, from another delivery or another process."""
     ids = [wish.job.origin.interaction_id for wish in group if wish.job.origin.interaction_id is not None]
-    found = session.scalars(_KNOWN, {"ids": ids})
+    found = connection.scalars(_KNOWN, {"ids": ids})
     return {interaction for interaction in found if interaction is not None}

@@ -14,6 +14,7 @@ from itertools import groupby
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.balances import grants_of, sums, used_since
+from bot.database.session import at_once
 from bot.errors import LimitReached
 from bot.limits import Books, Grant
 from bot.quotas import CLOCKS_DIFFER, Asker, Limit
@@ -103,10 +104,10 @@ async def _free_at(
     """When a limit that rolls, and has too little left now, will have room for a cost; None for never."""
     assert limit.quota.amount is not None
     span = (limit.account, limit.starts_at(now))
-    used = (await session.run_sync(sums, [span], before=now + CLOCKS_DIFFER))[span]
+    used = (await at_once(session, sums, [span], before=now + CLOCKS_DIFFER))[span]
     entries = await used_since(session, *span, before=now + CLOCKS_DIFFER)
     own = limit.scope == "member"
-    grants = await session.run_sync(grants_of, [asker.user_id], now) if own else {}
+    grants = await at_once(session, grants_of, [asker.user_id], now) if own else {}
     return when_affordable(
         entries,
         need=used + cost - limit.quota.amount,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import BindParameter, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from bot.database.models import GuildSettingsRow, QuotaRow
 from bot.quotas import Quota, Rate, ServerRules
@@ -21,15 +21,16 @@ _QUOTAS = select(
 _SETTINGS = select(GuildSettingsRow).where(GuildSettingsRow.guild_id.in_(_GUILDS))
 
 
-def load_rules(session: Session, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
+def load_rules(connection: Connection, guild_ids: Sequence[int]) -> dict[int, ServerRules]:
     """The rules of those servers whose admins chose any."""
     if not guild_ids:
         return {}
     quotas: dict[int, dict[tuple[str, int], Quota]] = {}
-    for guild_id, scope, subject_id, amount, window in session.execute(_QUOTAS, {"guilds": guild_ids}):
+    for guild_id, scope, subject_id, amount, window in connection.execute(_QUOTAS, {"guilds": guild_ids}):
         quotas.setdefault(guild_id, {})[scope, subject_id] = Quota(amount=amount, window=window)
-    settings = session.scalars(_SETTINGS, {"guilds": guild_ids})
-    chosen = {row.guild_id: row for row in settings}
+    # Rows of a connection: they have the columns' names, as the ORM's have.
+    settings: Iterable[Any] = connection.execute(_SETTINGS, {"guilds": guild_ids})
+    chosen: dict[int, Any] = {row.guild_id: row for row in settings}
     return {
         guild_id: _rules(chosen.get(guild_id), quotas.get(guild_id, {})) for guild_id in {*chosen, *quotas}
     }

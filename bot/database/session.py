@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -16,7 +16,6 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session
 
 import migrations
 from bot.database import sqlite
@@ -24,7 +23,7 @@ from bot.database.sqlite import NoDatabase
 from bot.database.stored_json import decode_json
 from bot.errors import OperatorError
 
-__all__ = ["Database", "NoDatabase", "current_revision", "head_revision", "is_known", "reason_of"]
+__all__ = ["Database", "NoDatabase", "at_once", "current_revision", "head_revision", "is_known", "reason_of"]
 
 URL_FORMS = "sqlite+aiosqlite:///path/to/file.db or postgresql+asyncpg://user:password@host/name"
 
@@ -33,6 +32,7 @@ URL_VARIABLE = "TRINART_DATABASE_URL"
 EXCLUSIVE_KEY = int.from_bytes(b"trinart")
 """Of PostgreSQL's advisory lock: whoever migrates or copies holds it."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -114,15 +114,15 @@ class Database:
 
         return await self._finish(transaction())
 
-    async def write_at_once(self, work: Callable[[Session], T]) -> T:
+    async def write_at_once(self, work: Callable[[Connection], T]) -> T:
         """As `write`, for work of many short statements that others wait for.
 
-        SQLite's answers come sooner than another thread can be asked for them, as aiosqlite asks for each
-        statement: here the whole of the work is on a thread of its own.
+        SQLite answers sooner than another thread can be asked, which aiosqlite does for each statement: here
+        all of the work is on one thread. And it is without the ORM, whose objects are not needed for it.
         """
         if self._sync_engine is None:
-            return await self.write(lambda session: session.run_sync(work))
-        return await self._finish(asyncio.to_thread(self._work_at_once, self._sync_engine, work))
+            return await self.write(lambda session: at_once(session, work))
+        return await self._finish(asyncio.to_thread(_begin_and_work, self._sync_engine, work))
 
     def _make_sync_engine(self) -> Engine:
         engine = create_engine(
@@ -134,11 +134,6 @@ class Database:
         )
         sqlite.prepare_engine(engine)
         return engine
-
-    @staticmethod
-    def _work_at_once(engine: Engine, work: Callable[[Session], T]) -> T:
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            return work(session)
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` to its end even if the caller is cancelled meanwhile.
@@ -224,6 +219,20 @@ class Database:
     def _unusable(self, error: Exception) -> OperatorError:
         # Not the code for a mistake in the settings: a server may come up a minute later.
         return OperatorError(f"The database {self.name} cannot be used: {reason_of(error)}.", exit_code=1)
+
+
+def _begin_and_work(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+async def at_once(
+    session: AsyncSession, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Within a session's transaction, do what was written for `Database.write_at_once`."""
+    await session.flush()  # as before a query of the session's own
+    connection = await session.connection()
+    return await connection.run_sync(work, *args, **kwargs)
 
 
 def reason_of(error: Exception) -> str:

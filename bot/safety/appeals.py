@@ -19,7 +19,7 @@ from bot.audit import Admin, Change, Desk
 from bot.database.failures import told_to_members
 from bot.database.models import BlockRow, GuildSettingsRow
 from bot.database.people import AppealRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.i18n import N_, translator
 from bot.jobs import utc_now
 from bot.ledger import lock_ledger
@@ -104,7 +104,7 @@ class Appeals:
         now = self._clock()
 
         async def write(session: AsyncSession) -> Appeal:
-            await session.run_sync(lock_ledger)
+            await at_once(session, lock_ledger)
             row = await session.get(AppealRow, decision_id)
             if row is None:
                 raise DecisionForgotten

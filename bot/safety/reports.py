@@ -17,7 +17,7 @@ from bot.audit import Desk
 from bot.database.failures import told_to_members
 from bot.database.models import GuildSettingsRow, JobRow
 from bot.database.people import ReportedPictureRow, ReportRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.jobs import utc_now
 from bot.ledger import lock_ledger
 from bot.safety.errors import (
@@ -87,7 +87,7 @@ class Reports:
         now = self._clock()
 
         async def write(session: AsyncSession) -> Reported:
-            await session.run_sync(lock_ledger)  # two at once must not both be the last that was needed
+            await at_once(session, lock_ledger)  # two at once must not both be the last that was needed
             picture = await session.get(ReportedPictureRow, message.message_id)
             picture = picture or await _begin(session, message, now)
             if picture.state in ("restored", "removed"):

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from bot.audit import Admin, Change, Desk
 from bot.database.people import StrikeRow
+from bot.database.session import at_once
 from bot.safety.strikes import Pause, Strike, strike_rules
 
 EVERYWHERE = 0
@@ -57,7 +57,7 @@ async def take_strike(session: AsyncSession, decision_id: str) -> None:
 
 
 def strikes_of(
-    session: Session, user_ids: Collection[int], guild_ids: Collection[int], now: datetime
+    connection: Connection, user_ids: Collection[int], guild_ids: Collection[int], now: datetime
 ) -> dict[tuple[int, int], list[Strike]]:
     """What counts against these members, by server or EVERYWHERE and member."""
     wanted = {
@@ -66,18 +66,18 @@ def strikes_of(
         "since": now - strike_rules().kept_for,
     }
     found: dict[tuple[int, int], list[Strike]] = {}
-    for guild_id, user_id, at, weight, reason, decision_id in session.execute(_STRIKES, wanted):
+    for guild_id, user_id, at, weight, reason, decision_id in connection.execute(_STRIKES, wanted):
         strike = Strike(at=at, weight=weight, reason=reason, decision_id=decision_id)
         found.setdefault((guild_id, user_id), []).append(strike)
     return found
 
 
 def pauses_of(
-    session: Session, user_ids: Collection[int], guild_ids: Collection[int], now: datetime
+    connection: Connection, user_ids: Collection[int], guild_ids: Collection[int], now: datetime
 ) -> dict[tuple[int, int], Pause]:
     """The pauses that run, by server or EVERYWHERE and member."""
     rules = strike_rules()
-    strikes = strikes_of(session, user_ids, guild_ids, now)
+    strikes = strikes_of(connection, user_ids, guild_ids, now)
     pauses = {key: rules.pause(those, now) for key, those in strikes.items()}
     return {key: pause for key, pause in pauses.items() if pause is not None}
 
@@ -102,7 +102,7 @@ class StrikeBook:
         now, rules = self._desk.clock(), strike_rules()
 
         async def look(session: AsyncSession) -> StrikeRecord:
-            found = await session.run_sync(strikes_of, [user_id], [admin.guild_id], now)
+            found = await at_once(session, strikes_of, [user_id], [admin.guild_id], now)
             strikes = found.get((admin.guild_id, user_id), [])
             return StrikeRecord(strikes=tuple(rules.live(strikes, now)), pause=rules.pause(strikes, now))
 
@@ -112,7 +112,7 @@ class StrikeBook:
         """Forget what counts against a member in the admin's server; what counts everywhere stays."""
 
         async def work(session: AsyncSession, now: datetime) -> Change:
-            found = await session.run_sync(strikes_of, [user_id], [admin.guild_id], now)
+            found = await at_once(session, strikes_of, [user_id], [admin.guild_id], now)
             count = len(strike_rules().live(found.get((admin.guild_id, user_id), []), now))
             await session.execute(
                 delete(StrikeRow).where(StrikeRow.guild_id == admin.guild_id, StrikeRow.user_id == user_id)

@@ -9,14 +9,13 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from bot.database.failures import told_to_members
 from bot.database.people import UseTermsAcceptanceRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.i18n import N_
 from bot.jobs import utc_now
 
@@ -72,7 +71,7 @@ class UseTerms:
         """
         with told_to_members():
             async with self._database.session() as session:
-                return bool(await session.run_sync(who_accepted, [user_id]))
+                return bool(await at_once(session, who_accepted, [user_id]))
 
     async def accept(self, user_id: int) -> None:
         """Record that a member accepts the terms as they are now; once is enough.
@@ -83,16 +82,16 @@ class UseTerms:
         now = self._clock()
 
         async def write(session: AsyncSession) -> None:
-            if not await session.run_sync(who_accepted, [user_id]):
+            if not await at_once(session, who_accepted, [user_id]):
                 session.add(UseTermsAcceptanceRow(user_id=user_id, version=TERMS_VERSION, accepted_at=now))
 
         with told_to_members(), suppress(IntegrityError):  # pressed twice in one moment
             await self._database.write(write)
 
 
-def who_accepted(session: Session, user_ids: Collection[int]) -> frozenset[int]:
+def who_accepted(connection: Connection, user_ids: Collection[int]) -> frozenset[int]:
     """Those of some members who have accepted the terms as they are now."""
-    rows = session.scalars(
+    rows = connection.scalars(
         select(UseTermsAcceptanceRow.user_id).where(
             UseTermsAcceptanceRow.user_id.in_(user_ids), UseTermsAcceptanceRow.version == TERMS_VERSION
         )

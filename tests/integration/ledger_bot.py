@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.balances import grants_of, sums
 from bot.database.models import LedgerEntryRow, QuotaRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.job_store import IllegalTransition, JobStore
 from bot.jobs import Job, JobState, Origin
 from bot.ledger import expire_grants, give, reset_window
@@ -136,12 +136,12 @@ class LedgerBot:
 
     async def used(self, accounts: Iterable[Account], since: datetime) -> dict[Account, int]:
         async with self._database.session() as session:
-            found = await session.run_sync(sums, [(account, since) for account in accounts])
+            found = await at_once(session, sums, [(account, since) for account in accounts])
         return {account: used for (account, _), used in found.items()}
 
     async def grants(self, user_ids: Iterable[int]) -> dict[tuple[int, int], list[Grant]]:
         async with self._database.session() as session:
-            return await session.run_sync(grants_of, user_ids, self._clock())
+            return await at_once(session, grants_of, user_ids, self._clock())
 
     async def total(self) -> int:
         """The sum of all entries."""

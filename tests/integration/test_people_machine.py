@@ -21,6 +21,7 @@ from sqlalchemy import select
 
 from bot.database.models import AuditRow, BlockRow
 from bot.database.people import AppealRow, ReportedPictureRow
+from bot.database.session import at_once
 from bot.safety.strike_book import strikes_of
 from tests.fixtures.postgres import PostgresServer
 from tests.integration.people_appeals import AppealRules
@@ -47,7 +48,7 @@ class PeopleMachine(AppealRules, ReportRules):
             }
             blocked = {(row.guild_id, row.user_id) for row in await session.scalars(select(BlockRow))}
             changes = len((await session.scalars(select(AuditRow))).all())
-            strikes = await session.run_sync(strikes_of, MEMBERS, [HERE, THERE], self.now)
+            strikes = await at_once(session, strikes_of, MEMBERS, [HERE, THERE], self.now)
         assert states == {key: known.state for key, known in self.decisions.items()}
         assert pictures == {key: (known.state, known.kept) for key, known in self.pictures.items()}
         assert blocked == {
