@@ -97,10 +97,11 @@ async def open_services(
         screening = Screening(database, prompts, decisions, cap=settings.safety_level)
         presets = PresetStore(database, book, screening)
         desk = ReleaseDesk(database, jobs, pictures, policy, decisions, screening)
+        reservations = Reservations(database, settings.host_rules)
         service = GenerationService(
             engine=engine,
             jobs=jobs,
-            reservations=Reservations(database, settings.host_rules),
+            reservations=reservations,
             pictures=pictures,
             screening=screening,
             desk=desk,
@@ -141,6 +142,7 @@ async def open_services(
         finally:
             await engine.close()
             await screening.settled()
+            await reservations.settled()
 
 
 def _make_decisions(settings: Settings, policy: Policy) -> DecisionLog:

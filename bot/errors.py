@@ -219,17 +219,24 @@ class Phrase:
 
     def text(self, t: Translate) -> str:
         """In the reader's language."""
-        return t(self.message, **{name: _told(name, value, t) for name, value in self.fields.items()})
+        places = _places(self.fields.get("cost"), self.fields.get("left"))
+        return t(self.message, **{name: _told(name, value, t, places) for name, value in self.fields.items()})
 
 
-def _told(name: str, value: object, t: Translate) -> object:
+def _places(cost: object, left: object) -> int:
+    """Decimals with which what is left does not look like enough where it is not."""
+    amounts = [amount for amount in (cost, left) if isinstance(amount, int)]
+    return 2 if len({pictures(amount) for amount in amounts}) == len(set(amounts)) else 3
+
+
+def _told(name: str, value: object, t: Translate, places: int) -> object:
     match name, value:
         case _, Phrase():
             return value.text(t)
         case "cost", int(thousandths):
-            return amount_text(thousandths, t)
+            return amount_text(thousandths, t, places)
         case (("left" | "amount"), int(thousandths)):
-            return pictures(thousandths)
+            return pictures(thousandths, places)
         case "window", str(window):
             return window_text(window, t)
         case (("when" | "until"), datetime()):
@@ -237,25 +244,25 @@ def _told(name: str, value: object, t: Translate) -> object:
         case "when", None:
             return t(N_("later"))
         case "until", None:
-            return t(N_("when a moderator lifts it"))
+            return t(N_("when it is lifted"))
         case "channels", list():
             return ", ".join(f"<#{channel}>" for channel in cast("list[int]", value)[:10])
         case _:
             return value
 
 
-def pictures(thousandths: int) -> str:
+def pictures(thousandths: int, places: int = 2) -> str:
     """An amount as members read it: `0.94`, `12`, never 0 for what is not nothing."""
     return (
-        f"{thousandths / 1000:.2f}".rstrip("0").rstrip(".")
+        f"{thousandths / 1000:.{places}f}".rstrip("0").rstrip(".")
         if abs(thousandths) >= 5
         else ("0" if not thousandths else f"{thousandths / 1000:g}")
     )
 
 
-def amount_text(thousandths: int, t: Translate) -> str:
+def amount_text(thousandths: int, t: Translate, places: int = 2) -> str:
     """With its unit: `1 picture`, `0.94 pictures`."""
-    count = pictures(thousandths)
+    count = pictures(thousandths, places)
     return t(N_("1 picture")) if count == "1" else t(N_("{count} pictures"), count=count)
 
 

@@ -90,7 +90,7 @@ class HostChanges:
             rows = await session.execute(
                 select(JobRow.guild_id, func.count())
                 .join(ImageRow, ImageRow.job_id == JobRow.id)
-                .where(JobRow.guild_id.is_not(None), JobRow.created_at >= since, JobRow.state.in_(DRAWN))
+                .where(JobRow.guild_id.is_not(None), JobRow.created_at >= since, *DRAWN)
                 .group_by(JobRow.guild_id)
             )
             suspended = await session.scalars(

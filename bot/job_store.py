@@ -23,6 +23,7 @@ from bot.database.session import Database
 from bot.errors import TrinArtError
 from bot.jobs import BEFORE, ENDED, TIMES, UNENDED, Job, JobState, StoredImage, to_job, utc_now
 from bot.ledger import close_job
+from bot.quotas import CLOCKS_DIFFER
 from bot.safety.decided import facts_of, latest_decisions, subject_of
 from engine.protocol import ModelCard
 
@@ -164,9 +165,14 @@ class JobStore:
             return _readable(row) if row is not None else None
 
     async def unfinished(self, *, created_before: datetime | None = None) -> list[Job]:
-        """Jobs that were accepted and neither delivered nor ended otherwise, oldest first."""
-        before = created_before or self._clock()
-        return await self._select(JobRow.state.in_(UNENDED), JobRow.created_at <= before)
+        """Jobs that were accepted and neither delivered nor ended otherwise, oldest first.
+
+        What a clock wrote that was ahead must not wait until the time that it showed.
+        """
+        now = self._clock()
+        is_old = JobRow.created_at <= (created_before or now)
+        is_of_wrong_clock = JobRow.created_at > now + CLOCKS_DIFFER
+        return await self._select(JobRow.state.in_(UNENDED), is_old | is_of_wrong_clock)
 
     async def kept_since_before(self, moment: datetime) -> list[Job]:
         """Jobs whose pictures Discord has not taken since before that moment."""

@@ -19,7 +19,8 @@ TOP_USERS = 10
 MAX_WAITS = 20_000
 """Jobs whose waiting is looked at, the newest: percentiles are worked out here."""
 
-DRAWN = ("succeeded", "delivered")
+DRAWN = (JobRow.state.in_(("succeeded", "delivered")), ImageRow.is_withheld.is_(False))
+"""What makes an image of a job one that was drawn for somebody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ async def _pictures(
     drawn = (
         select(_day(JobRow.created_at, dates, zone).label("day"), JobRow.preset)
         .join(ImageRow, ImageRow.job_id == JobRow.id)
-        .where(*in_time, JobRow.state.in_(DRAWN), ImageRow.is_withheld.is_(False))
+        .where(*in_time, *DRAWN)
         .subquery()
     )
     rows = await session.execute(
@@ -150,7 +151,7 @@ async def _top_users(session: AsyncSession, in_time: Sequence[ColumnElement[bool
     rows = await session.execute(
         select(JobRow.user_id, pictures)
         .join(ImageRow, ImageRow.job_id == JobRow.id)
-        .where(*in_time, JobRow.state.in_(DRAWN), JobRow.user_id.is_not(None))
+        .where(*in_time, *DRAWN, JobRow.user_id.is_not(None))
         .group_by(JobRow.user_id)
         .order_by(pictures.desc(), JobRow.user_id)
         .limit(TOP_USERS)

@@ -36,6 +36,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
 def job(created_at: datetime, number: int, **changes: Any) -> JobRow:
     """A job of that time, delivered, with one picture unless `images` says otherwise."""
     images = changes.pop("images", 1)
+    shown = changes.pop("shown", images)
     values: dict[str, Any] = {
         "id": f"{number:032x}",
         "state": "delivered",
@@ -49,7 +50,9 @@ def job(created_at: datetime, number: int, **changes: Any) -> JobRow:
         "attachment_size_limit": 1,
     }
     pictures = [
-        ImageRow(position=place, seed=0, width=1, height=1, sha256="", file_name="")
+        ImageRow(
+            position=place, seed=0, width=1, height=1, sha256="", file_name="", is_withheld=place >= shown
+        )
         for place in range(images)
     ]
     return JobRow(**values | changes, images=pictures)
@@ -64,7 +67,8 @@ async def counted(office: Office) -> AsyncIterator[None]:
         GuildSettingsRow(guild_id=SERVER, timezone="Asia/Tokyo", updated_at=NOON),
         job(midnight, 1, images=3, **waits),
         job(midnight - timedelta(microseconds=1), 2, preset="More Details"),
-        job(midnight + timedelta(seconds=2), 3, user_id=2, **waits),
+        # Of these two, one was withheld: nobody saw it, and it counts for nothing.
+        job(midnight + timedelta(seconds=2), 3, user_id=2, images=2, shown=1, **waits),
         job(midnight, 4, state="failed", images=0),
         job(midnight, 5, state="refused", error_code="queue_full", images=0),
         job(midnight, 6, guild_id=SERVER + 1),

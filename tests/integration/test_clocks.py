@@ -10,6 +10,7 @@ import pytest
 
 from bot.allowances import Allowances
 from bot.database.session import Database
+from bot.job_store import JobStore
 from bot.jobs import Job, Origin
 from bot.quota_errors import MemberQuotaUsedUp
 from bot.quotas import CLOCKS_DIFFER, Asker, HostRules, Quota, cost_of
@@ -88,3 +89,20 @@ async def test_a_clock_that_was_behind_gives_nobody_more(wall: Wall) -> None:
     wall.now = NOON
     with pytest.raises(MemberQuotaUsedUp):
         await wall.draw("day", 2)
+
+
+async def test_jobs_of_a_clock_that_was_ahead_are_taken_up_at_once(wall: Wall) -> None:
+    """Not only at the time that it showed: until then they would hold their cost."""
+    wall.now = NOON + timedelta(hours=5)
+    await wall.draw("month", 1)
+    wall.now = NOON
+    jobs = JobStore(wall.database, clock=lambda: wall.now)
+
+    assert len(await jobs.unfinished(created_before=NOON - timedelta(seconds=30))) == 1
+
+
+async def test_jobs_of_this_moment_are_left_to_those_who_accepted_them(wall: Wall) -> None:
+    await wall.draw("month", 1)
+    jobs = JobStore(wall.database, clock=lambda: wall.now)
+
+    assert await jobs.unfinished(created_before=NOON - timedelta(seconds=30)) == []

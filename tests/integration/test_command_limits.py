@@ -278,7 +278,7 @@ async def test_a_member_who_is_blocked(place: Place, locale: str, hours: int | N
             created_at=now,
         )
     )
-    ends = told(until) if until else "when a moderator lifts it"
+    ends = told(until) if until else "when it is lifted"
     await check(
         place,
         locale,
