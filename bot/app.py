@@ -21,6 +21,7 @@ from bot.preset_store import PresetStore
 from bot.presets import PresetBook
 from bot.privacy import Privacy
 from bot.reservations import Reservations
+from bot.runs import Runs
 from bot.safety.appeals import Appeals
 from bot.safety.decisions import DecisionLog, UserKeys
 from bot.safety.delivery import ReleaseDesk
@@ -81,6 +82,7 @@ async def open_services(
         jobs, pictures = JobStore(database), PictureStore(settings.pictures_dir)
         kept_files = KeptFiles(settings.reported_dir)
         reports = Reports(database, kept_files)
+        runs = Runs()
         upkeep = Upkeep(
             database,
             jobs,
@@ -89,6 +91,7 @@ async def open_services(
             pictures_dir=settings.pictures_dir,
             retention=timedelta(days=settings.retention_days),
             shards=shards,
+            runs=runs,
         )
         await pictures.prepare()
         await upkeep.reconcile()
@@ -108,6 +111,7 @@ async def open_services(
             presets=book,
             server_presets=presets,
             shards=shards,
+            runs=runs,
             deadline_seconds=settings.deadline,
         )
         outages = Outages(settings.data_dir / "outages.json")

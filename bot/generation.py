@@ -73,12 +73,13 @@ class GenerationService:
         presets: PresetBook,
         shards: Shards | None = None,
         server_presets: PresetStore,
+        runs: Runs | None = None,
         rng: random.Random | None = None,
         deadline_seconds: float = 0,
     ) -> None:
         self.engine = engine
         self.presets = presets
-        self.runs = Runs()
+        self.runs = runs or Runs()
         self.wrap_reply: Callable[[Job, Reply], Reply] = lambda _job, reply: reply
         """What an onlooker, such as the demo's terminal, puts around the reply of each job."""
         self.progress: dict[str, JobProgress] = {}

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, select, update
@@ -138,25 +137,37 @@ class JobStore:
         )
         return replace(job, images=tuple(images))
 
-    async def note_delivery(self, job: Job, moment: Literal["delivery_begun_at", "undelivered_at"]) -> Job:
-        """Write down the first time that this happened to a job, and only the first."""
-        if getattr(job, moment) is not None:
+    async def begin_delivery(self, job: Job) -> Job:
+        """Write down that the first attempt begins, and in which channel the server's admins want to see it.
+
+        Later attempts keep to that channel: only there can be looked whether an earlier one arrived.
+        """
+        if job.delivery_begun_at is not None:
+            return job
+        now = self._clock()
+
+        async def begin(session: AsyncSession) -> int | None:
+            guild_id = job.origin.guild_id
+            settings = await session.get(GuildSettingsRow, guild_id) if guild_id is not None else None
+            channel_id = settings.result_channel_id if settings is not None else None
+            values = {"delivery_begun_at": now, "delivery_channel_id": channel_id}
+            await session.execute(update(JobRow).where(JobRow.id == job.id).values(values))
+            return channel_id
+
+        channel_id = await self._database.write(begin)
+        return replace(job, delivery_begun_at=now, delivery_channel_id=channel_id)
+
+    async def note_undelivered(self, job: Job) -> Job:
+        """Write down when Discord first took the pictures nowhere."""
+        if job.undelivered_at is not None:
             return job
         now = self._clock()
 
         async def note(session: AsyncSession) -> None:
-            await session.execute(update(JobRow).where(JobRow.id == job.id).values({moment: now}))
+            await session.execute(update(JobRow).where(JobRow.id == job.id).values(undelivered_at=now))
 
         await self._database.write(note)
-        return replace(job, **{moment: now})
-
-    async def result_channel(self, job: Job) -> int | None:
-        """Where a server's admins want pictures to be shown, None for where they were asked for."""
-        if job.origin.guild_id is None:
-            return None
-        async with self._database.session() as session:
-            settings = await session.get(GuildSettingsRow, job.origin.guild_id)
-            return settings.result_channel_id if settings is not None else None
+        return replace(job, undelivered_at=now)
 
     async def get(self, job_id: str) -> Job | None:
         """A job by its id, if it is there and can be read."""

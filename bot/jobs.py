@@ -112,6 +112,8 @@ class Job:
     """In thousandths of a picture."""
     created_at: datetime
     delivery_begun_at: datetime | None = None
+    delivery_channel_id: int | None = None
+    """Where its delivery was begun, if not where it was asked for."""
     undelivered_at: datetime | None = None
     images: tuple[StoredImage, ...] = ()
     seconds: float = 0.0
@@ -175,6 +177,7 @@ def to_job(row: JobRow) -> Job:
         cost=row.cost,
         created_at=row.created_at,
         delivery_begun_at=row.delivery_begun_at,
+        delivery_channel_id=row.delivery_channel_id,
         undelivered_at=row.undelivered_at,
         images=tuple(
             StoredImage(

@@ -136,14 +136,14 @@ class Outcomes:
         """Before anything is sent: who takes the job up after a crash looks first whether it arrived.
 
         Returns:
-            The delivery, with the channel that the server's admins chose by now.
+            The delivery, with the channel that the server's admins had chosen when its first attempt began.
 
         Raises:
             Undeliverable: this could not be recorded, so nothing may be sent now.
         """
         try:
-            await self._jobs.note_delivery(drawn.job, "delivery_begun_at")
-            return PendingDelivery(drawn, self._desk, await self._jobs.result_channel(drawn.job))
+            begun = await self._jobs.begin_delivery(drawn.job)
+            return PendingDelivery(drawn, self._desk, begun.delivery_channel_id)
         except (SQLAlchemyError, OSError) as error:
             raise Undeliverable(f"the attempt could not be recorded: {error}", permanent=False) from error
 
@@ -158,7 +158,7 @@ class Outcomes:
     async def postpone(self, job: Job) -> None:
         """Leave the pictures for `/jobs` and for another attempt; after a day `bot/upkeep.py` refunds."""
         with suppress(SQLAlchemyError, OSError):
-            await self._jobs.note_delivery(job, "undelivered_at")
+            await self._jobs.note_undelivered(job)
 
     async def give_up(self, job: Job, error_code: str) -> bool:
         """End a job without pictures; False if that could not be recorded, and it is tried again later."""

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,21 +29,26 @@ class OwnJobs:
         self._jobs = jobs
         self._shards = shards
 
-    async def fetch(self, job_id: str, user_id: int) -> PendingDelivery:
-        """Pictures that could not be delivered, for the member who asked for them; to be settled then.
+    @asynccontextmanager
+    async def fetching(self, job_id: str, user_id: int) -> AsyncGenerator[PendingDelivery]:
+        """Pictures that could not be delivered, for the member who asked for them; settled when they have
+        arrived, which is when the block ends. Nobody else delivers or refunds them meanwhile.
 
         Raises:
             NotYourJob | JobAlreadyEnded | JobNotFound: there is nothing to fetch, or for somebody else.
             OnItsWay: the bot is just delivering it, and it would arrive twice.
             PicturesWithheld: none of them may be shown.
         """
-        job = await self._find(job_id, user_id)
-        if job_id in self._service.runs.job_ids:
-            raise OnItsWay
-        drawn = await self._service.outcomes.kept(job)
-        if drawn is None:
-            raise JobNotFound
-        return self._service.outcomes.pending(drawn)
+        with self._service.runs.holding(job_id) as is_ours:
+            job = await self._find(job_id, user_id)
+            if not is_ours:
+                raise OnItsWay
+            drawn = await self._service.outcomes.kept(job)
+            if drawn is None:
+                raise JobNotFound
+            delivery = self._service.outcomes.pending(drawn)
+            yield delivery
+            await self._service.outcomes.settle(delivery)
 
     async def cancel(self, job_id: str, user_id: int) -> None:
         """Stop a job for the member who asked for it; its run then ends with `GenerationCancelled`.

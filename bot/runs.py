@@ -18,7 +18,7 @@ class Runs:
     def __init__(self) -> None:
         self.draining = False
         self.job_ids: set[str] = set()
-        """Jobs that are on their way here."""
+        """Jobs that are on their way here, or in somebody's hands."""
         self._starts: asyncio.Queue[tuple[str, Callable[[], Coroutine[Any, Any, None]], Context]]
         self._starts = asyncio.Queue()
         self._active: set[asyncio.Task[Any]] = set()
@@ -32,6 +32,18 @@ class Runs:
         """Run a job in the caller's context but not as its child: it outlives the command that asked."""
         self.job_ids.add(job_id)
         self._starts.put_nowait((job_id, run, copy_context()))
+
+    @contextmanager
+    def holding(self, job_id: str) -> Generator[bool]:
+        """Around what is done with a job outside of its run. False: it is in other hands; leave it alone."""
+        if job_id in self.job_ids:
+            yield False
+            return
+        self.job_ids.add(job_id)
+        try:
+            yield True
+        finally:
+            self.job_ids.discard(job_id)
 
     @contextmanager
     def taking(self) -> Generator[None]:

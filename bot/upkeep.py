@@ -27,6 +27,7 @@ from bot.ledger import expire_grants
 from bot.pictures import PictureStore
 from bot.quotas import CLOCKS_DIFFER
 from bot.reconcile import find_discrepancies, mend
+from bot.runs import Runs
 from bot.safety.strikes import strike_rules
 from bot.shards import Shards
 
@@ -52,6 +53,7 @@ class Upkeep:
         pictures_dir: Path,
         retention: timedelta,
         shards: Shards | None = None,
+        runs: Runs | None = None,
         also: Sequence[Callable[[], Awaitable[None]]] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -61,6 +63,7 @@ class Upkeep:
         self._pictures_dir = pictures_dir
         self._retention = retention
         self._shards = shards or Shards()
+        self._runs = runs or Runs()
         self._also = also
         """Chores of other parts of the bot."""
         self._clock = clock
@@ -111,9 +114,10 @@ class Upkeep:
         for job in await self._jobs.kept_since_before(self._clock() - KEPT_FOR):
             if not self._shards.own(job.origin.guild_id):
                 continue
-            with suppress(IllegalTransition):  # fetched in this moment
-                await self._jobs.mark(job, "failed", error_code="undelivered")
-                await self._pictures.delete(job.images)
+            with self._runs.holding(job.id) as is_ours, suppress(IllegalTransition):
+                if is_ours:  # else the pictures are just being sent, or shown
+                    await self._jobs.mark(job, "failed", error_code="undelivered")
+                    await self._pictures.delete(job.images)
 
     async def expire(self) -> None:
         """Take what is left of grants whose time is over."""

@@ -15,6 +15,7 @@ from bot.errors import NotSigned
 from bot.i18n import translator
 from bot.pictures import pack_uploads
 from bot.reply import Undeliverable
+from bot.safety.delivery import PendingDelivery
 from cogs.answers import told
 from cogs.places import look_at
 from cogs.render import files, settings_embed, withheld_text
@@ -47,21 +48,24 @@ class FetchButton(
         bot: TrinArtBot = interaction.client
         async with told(interaction):
             await interaction.response.defer(ephemeral=True, thinking=True)
-            delivery = await bot.services.own_jobs.fetch(self.job_id, interaction.user.id)
-            place = await look_at(bot, interaction.guild_id, interaction.channel_id)
-            limit = usable(interaction.filesize_limit)
-            try:
-                release = await delivery.release(place)
-                uploads = await asyncio.to_thread(pack_uploads, release.images, limit, bot.services.signer)
-            except SigningFailed as error:
-                raise NotSigned from error
-            except Undeliverable as error:
-                raise RecordsUnavailable from error
-            t = translator(interaction.locale.value)
-            await interaction.edit_original_response(
-                content=withheld_text(release, t),
-                embeds=[settings_embed(release, t)],
-                attachments=files(release, uploads, t),
-                allowed_mentions=discord.AllowedMentions.none(),
-            )
-            await bot.service.outcomes.settle(delivery)
+            async with bot.services.own_jobs.fetching(self.job_id, interaction.user.id) as delivery:
+                await self._show(interaction, delivery)
+
+    async def _show(self, interaction: discord.Interaction[TrinArtBot], delivery: PendingDelivery) -> None:
+        bot = interaction.client
+        place = await look_at(bot, interaction.guild_id, interaction.channel_id)
+        limit = usable(interaction.filesize_limit)
+        try:
+            release = await delivery.release(place)
+            uploads = await asyncio.to_thread(pack_uploads, release.images, limit, bot.services.signer)
+        except SigningFailed as error:
+            raise NotSigned from error
+        except Undeliverable as error:
+            raise RecordsUnavailable from error
+        t = translator(interaction.locale.value)
+        await interaction.edit_original_response(
+            content=withheld_text(release, t),
+            embeds=[settings_embed(release, t)],
+            attachments=files(release, uploads, t),
+            allowed_mentions=discord.AllowedMentions.none(),
+        )

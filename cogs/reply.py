@@ -237,6 +237,9 @@ class DiscordReply:
         if not place.is_known:
             log.warning("job %s: the result channel cannot be seen", self._job.id)
             return False
+        assert self._job.origin.channel_id is not None
+        if await self._was_answered(self._bot.get_partial_messageable(self._job.origin.channel_id)):
+            return True
         channel = self._bot.get_partial_messageable(delivery.channel_id)
         text = self._t("<@{user_id}> your picture is ready.", user_id=self._job.origin.user_id)
         try:

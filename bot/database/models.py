@@ -101,6 +101,8 @@ class JobRow(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivery_begun_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the first attempt to deliver began: from then on the pictures may be with the member."""
+    delivery_channel_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The result channel that attempt was for; None where the answer goes to where it was asked for."""
     undelivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When Discord first took the pictures nowhere; they are kept for a day from then."""
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

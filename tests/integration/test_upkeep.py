@@ -24,6 +24,7 @@ from bot.pictures import PictureStore
 from bot.quotas import Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
 from bot.reservations import Reservations
+from bot.runs import Runs
 from bot.shards import Shards
 from bot.upkeep import Upkeep
 from engine.protocol import Image
@@ -44,10 +45,12 @@ class House:
         self.jobs = JobStore(self.database, clock=lambda: self.now)
         self.reservations = Reservations(self.database, HostRules(), clock=lambda: self.now)
         self.pictures = PictureStore(self.folder)
+        self.runs = Runs()
         self.upkeep = Upkeep(
             self.database,
             self.jobs,
             self.pictures,
+            runs=self.runs,
             pictures_dir=self.folder,
             retention=timedelta(days=30),
             clock=lambda: self.now,
@@ -181,7 +184,7 @@ async def test_files_of_no_job_are_deleted_and_others_kept(house: House) -> None
 
 async def test_pictures_nobody_fetched_are_refunded_after_a_day(house: House) -> None:
     job, other = await house.draw(), await house.draw()
-    kept = await house.jobs.note_delivery(job, "undelivered_at")
+    kept = await house.jobs.note_undelivered(job)
     assert kept.undelivered_at == NOON
     house.now += timedelta(hours=23)
     await house.upkeep.run_once()
@@ -191,6 +194,17 @@ async def test_pictures_nobody_fetched_are_refunded_after_a_day(house: House) ->
     assert (await house.state(job), await house.total(job)) == ("failed", 0)
     assert (await house.state(other), await house.total(other)) == ("succeeded", -other.cost)
     assert house.files() == [image.file_name for image in other.images]
+
+
+async def test_pictures_that_are_just_being_sent_are_not_refunded(house: House) -> None:
+    job = await house.jobs.note_undelivered(await house.draw())
+    house.now += timedelta(days=2)
+    with house.runs.holding(job.id):
+        await house.upkeep.refund_kept()
+        assert (await house.state(job), await house.total(job)) == ("succeeded", -job.cost)
+        assert house.files() == [image.file_name for image in job.images]
+    await house.upkeep.refund_kept()
+    assert (await house.state(job), await house.total(job), house.files()) == ("failed", 0, [])
 
 
 async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path: Path) -> None:
@@ -207,7 +221,7 @@ async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path
             clock=lambda: house.now,
         )
 
-    job = await house.jobs.note_delivery(await house.draw(), "undelivered_at")
+    job = await house.jobs.note_undelivered(await house.draw())
     assert job.origin.guild_id is not None
     owner = (job.origin.guild_id >> 22) % 2
     house.now += timedelta(days=2)
@@ -219,10 +233,10 @@ async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path
 
 
 async def test_the_first_failed_delivery_counts(house: House) -> None:
-    job = await house.jobs.note_delivery(await house.draw(), "undelivered_at")
+    job = await house.jobs.note_undelivered(await house.draw())
     house.now += timedelta(hours=20)
     stale = replace(job, undelivered_at=None)
-    await house.jobs.note_delivery(job, "undelivered_at")
+    await house.jobs.note_undelivered(job)
     fresh = await house.jobs.get(job.id)
     assert fresh is not None
     assert fresh.undelivered_at == NOON

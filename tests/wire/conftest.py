@@ -14,6 +14,7 @@ pytest.register_assert_rewrite(
 )
 
 from .loopback_discord import LoopbackDiscord  # noqa: E402 - see above
+from .payloads import JSON  # noqa: E402 - see above
 from .scene import Scene, playing  # noqa: E402 - see above
 from .seen import assert_nobody_is_pinged, assert_nothing_comes_twice  # noqa: E402 - see above
 
@@ -25,9 +26,15 @@ def callback_window() -> float:
 
 
 @pytest.fixture
-async def server(callback_window: float) -> AsyncIterator[LoopbackDiscord]:
+def guilds() -> list[JSON] | None:
+    """The servers that the bot is in: one with one channel, unless a file says otherwise."""
+    return None
+
+
+@pytest.fixture
+async def server(callback_window: float, guilds: list[JSON] | None) -> AsyncIterator[LoopbackDiscord]:
     """A Discord; whatever a test does to it, the bot keeps to its rules."""
-    async with LoopbackDiscord(callback_window=callback_window) as server:
+    async with LoopbackDiscord(guilds=guilds, callback_window=callback_window) as server:
         yield server
     assert server.unexpected == []
     assert_nobody_is_pinged(server)
