@@ -85,7 +85,7 @@ class MemberChanges:
         reason = clean_text("reason", reason)
 
         async def work(session: AsyncSession, now: datetime) -> Change:
-            taken = await take_back(
+            count, taken = await take_back(
                 session,
                 guild_id=admin.guild_id,
                 user_id=user_id,
@@ -94,8 +94,9 @@ class MemberChanges:
                 now=now,
             )
             target = f"member:{user_id}"
-            if not taken:
+            if not count:
                 return Change(action="quota.revoke", target=target)
+            # Also where a job that goes on has taken all of them: what it gives back ends with them.
             before, after = {"pictures": taken / PICTURE}, {"pictures": 0, "reason": reason}
             return Change(action="quota.revoke", target=target, before=before, after=after)
 

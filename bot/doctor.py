@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -129,8 +129,8 @@ async def _accounts(settings: Settings, *, fix: bool) -> Finding:
             if found and fix:
                 await mend(database, settings.pictures_dir, found, now)
                 left = await find_discrepancies(database, settings.pictures_dir, now)
-                mended = f"mended: {'; '.join(found.sentences())}"
-                return Finding(check, not left, "; ".join([mended, *left.sentences()]))
+                mended = [f"mended: {sentence}" for sentence in replace(found, wrong_sum=()).sentences()]
+                return Finding(check, not left, "; ".join([*mended, *left.sentences()]))
     except NoDatabase:
         return Finding(check, True, "none yet")
     except Exception as error:  # whatever a driver raises is the finding

@@ -187,8 +187,8 @@ async def expire_grants(session: AsyncSession, now: datetime) -> None:
 
 async def take_back(
     session: AsyncSession, *, guild_id: int, user_id: int, actor_id: int, reason: str, now: datetime
-) -> int:
-    """End a member's grants; returns how much was left of them.
+) -> tuple[int, int]:
+    """End a member's grants; returns how many they were, and how much was left of them.
 
     What a job that goes on has taken of them, and gives back later, ends with them.
     """
@@ -203,15 +203,16 @@ async def take_back(
         )
         .group_by(GrantRow.id)
     )
-    taken = 0
+    count = taken = 0
     for grant, amount in rows.all():
         grant.expires_at = now
+        count += 1
         if amount > 0:
             taken += int(amount)
             session.add(
                 _own_entry("expire", -int(amount), guild_id, user_id, grant.id, actor_id, reason, now)
             )
-    return taken
+    return count, taken
 
 
 def _own_entry(

@@ -51,7 +51,9 @@ class Discrepancies:
             "ended jobs whose account is open": self.not_closed,
             "reservations of jobs that do not exist": self.orphaned,
             "unended jobs whose account is closed": self.closed_alive,
-            "ended jobs that took another sum than they should": self.wrong_sum,
+            "ended jobs that took another sum than they should; /admin quota grant can make it good": (
+                self.wrong_sum
+            ),
             "files that belong to no job": self.stray_files,
         }
         return [

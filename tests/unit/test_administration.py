@@ -119,6 +119,28 @@ async def test_nothing_is_done_or_told_without_the_permission(
     await EVERYTHING[name](service, BOSS)
 
 
+# --- grants ---
+
+
+async def test_taking_back_what_a_job_has_all_of_is_a_change_too(
+    service: Administration, database: Database
+) -> None:
+    """What the job gives back ends with the grant: the log says who ended it."""
+    await service.members.grant(BOSS, MIKA.user_id, 1, days=None, reason=None)
+    async with database.session() as session:
+        [grant] = await session.scalars(select(GrantRow))
+        taken = reserve_entries("j" * 32, MIKA, {grant.id: 1000}, "a picture", NOW)
+        await session.execute(insert(LedgerEntryRow), taken)
+
+    change = await service.members.revoke(BOSS, MIKA.user_id, reason="by mistake")
+
+    assert (change.before, change.after) == ({"pictures": 0}, {"pictures": 0, "reason": "by mistake"})
+    async with database.session() as session:
+        actions = list(await session.scalars(select(AuditRow.action).order_by(AuditRow.id)))
+    assert actions == ["quota.grant", "quota.revoke"]
+    assert not (await service.members.revoke(BOSS, MIKA.user_id, reason=None)).is_one
+
+
 # --- one transaction ---
 
 
