@@ -39,7 +39,9 @@ class OwnJobs:
             OnItsWay: the bot is just delivering it, and it would arrive twice.
             PicturesWithheld: none of them may be shown.
         """
-        with self._service.runs.holding(job_id) as is_ours:
+        runs = self._service.runs
+        # Held before it is looked up: what was found stays so.
+        with runs.taking(), runs.holding(job_id) as is_ours:
             job = await self._find(job_id, user_id)
             if not is_ours:
                 raise OnItsWay

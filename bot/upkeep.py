@@ -96,8 +96,9 @@ class Upkeep:
     async def _run(self, also: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self.run_once()
-            await asyncio.sleep(EVERY.total_seconds())
+            # After the refunds: another attempt would put off each of them, round after round.
             await self._attempt(also)
+            await asyncio.sleep(EVERY.total_seconds())
 
     async def _attempt(self, chore: Callable[[], Awaitable[None]]) -> None:
         """Whatever goes wrong in one of them, the others and later rounds go on."""
@@ -110,6 +111,7 @@ class Upkeep:
         """Give back what pictures cost that nobody fetched in their day.
 
         Those of another process's shards are left to it: the files may be where only that one finds them.
+        Those that are just being delivered or handed out are left for the next round.
         """
         for job in await self._jobs.kept_since_before(self._clock() - KEPT_FOR):
             if not self._shards.own(job.origin.guild_id):

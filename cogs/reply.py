@@ -279,7 +279,7 @@ class DiscordReply:
             return False
         try:
             message = await channel.fetch_message(self._job.origin.message_id)
-        except discord.HTTPException:
+        except (discord.Forbidden, discord.NotFound):
             return False  # where the bot may not read, it cannot have written without the token either
         return self._is_marked(message)
 

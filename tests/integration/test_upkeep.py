@@ -207,6 +207,23 @@ async def test_pictures_that_are_just_being_sent_are_not_refunded(house: House) 
     assert (await house.state(job), await house.total(job), house.files()) == ("failed", 0, [])
 
 
+async def test_refunds_come_before_another_attempt(house: House) -> None:
+    """One that is tried again in each round would never be refunded if the attempt began first."""
+    job = await house.jobs.note_undelivered(await house.draw())
+    house.now += timedelta(days=2)
+    states: list[str | None] = []
+    tried = asyncio.Event()
+
+    async def attempt() -> None:
+        states.append(await house.state(job))
+        tried.set()
+
+    async with house.upkeep.running(also=attempt):
+        async with asyncio.timeout(60):
+            await tried.wait()
+    assert states == ["failed"]
+
+
 async def test_pictures_of_another_process_are_left_to_it(house: House, tmp_path: Path) -> None:
     """Its files are in a folder of its own: what this process cannot delete it does not give up."""
 

@@ -30,7 +30,8 @@ PROMPTS = (
     "1girl, green hair, twintails, yellow eyes, glasses, cat ears, white hoodie, purple background",
 )
 """Together they have every kind of thing that the model knows; none of them has style words."""
-SEED = 2022
+SEED = 700
+"""With it each prompt gets flat or old pictures where no preset is against that."""
 
 WIDTH = 1200
 MARGIN = 20
