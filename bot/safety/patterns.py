@@ -29,7 +29,10 @@ MASKED = HIDDEN | {"blocked"}
 
 MIN_HIDDEN, MAX_MASKED = 3, 12
 SHORT_KANA = 3
-"""Kana words up to this length occur within other words: they count at the beginning of a word only."""
+"""Kana words up to this length occur within other words: they count at the beginning of a word only.
+
+Those of a group that says `follows` count behind a particle or an ending as well.
+"""
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,6 +47,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether longer words that have it in them count too."""
     is_conditional: bool = False
     """Whether it counts only beside an excuse of its group."""
+    follows: bool = False
+    """Whether, short and in kana, it also counts behind a particle or an ending."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -27,6 +27,11 @@ RULES = msgspec.toml.decode(
 
     [[group]]
     category = "sexual"
+    follows = true
+    terms = ["ふが"]
+
+    [[group]]
+    category = "sexual"
     terms = ["quux"]
     unless = ["hedgehog"]
 
@@ -103,7 +108,8 @@ def reasons(prompt: str, level: Level = "default", *, negative: str = "") -> tup
         "cute*blarg", "grumfitblarg", "bl&#97;rg", "big frobnitz", "bigfrobnitz",
         "big_frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom",
         "flooom", "flo.om", "f l o o m", "ほげ", "ホゲ", "ﾎｹﾞ", "ほ・げ", "ホ ゲ", "ホーゲー", "模模",
-        "大模模的", "模.模", "$blarg$", "bl@rg",
+        "大模模的", "模.模", "$blarg$", "bl@rg", "ふが", "木のふが", "きのふがです", "小さなふが",
+        "きれいフガ", "きれいなふが", "かわいいふが", "かわいいふがと", "木とふが", "木ふがと", "みたふが",
     ],
 )  # fmt: skip
 def test_a_word_is_found_however_it_is_written(written: str) -> None:
@@ -116,7 +122,8 @@ def test_a_word_is_found_however_it_is_written(written: str) -> None:
         "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz", "big, frobnitz",
         "bland", "zu per", "flom", "10 000", "81479", "captain blarg",
         "Captain Blarg's hat", "no blarg", "without any blarg", "no grumfit",
-        "quux and hedgehog", "ほ", "すごほげ", "模", "", "…", "\u200b", "plonk", "dweeb",
+        "quux and hedgehog", "ほ", "すごほげ", "木のほげ",
+        "すごふが", "いふがの木", "木のいふが", "木がとふが", "と、いふがの", "模", "", "…", "\u200b", "plonk", "dweeb",
         "xavier nobody", "figurine",
     ],
 )  # fmt: skip
