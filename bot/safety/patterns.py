@@ -15,10 +15,10 @@ from bot.safety.folding import MASK, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
-    "excuse", "benign", "disclaimer", "blocked", "allowed",
+    "excuse", "benign", "named", "disclaimer", "blocked", "allowed",
 ]  # fmt: skip
 
-EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allowed"})
+EXACT: frozenset[Category] = frozenset({"benign", "named", "disclaimer", "excuse", "allowed"})
 """What speaks for a text, and is believed only if it is spelled out."""
 
 HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
