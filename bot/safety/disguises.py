@@ -41,6 +41,11 @@ _LINES = re.compile(r"(?<=\w)-[ \t]?\r?\n|\r?\n")
 _BACKWARD = re.compile("[\u202e\u2067]([^\u202c\u2069\n]*)")
 _CONCATENATED = re.compile(r"""["'`]\s?\+\s?["'`]""")
 
+_CHILD, _ADULT = " child ", " r18 "
+_EMOJI = {"👧": _CHILD, "👦": _CHILD, "👶": _CHILD, "🧒": _CHILD, "🚼": _CHILD, "👼": _CHILD, "🔞": _ADULT}
+"""Little pictures that say what a word of the rules does. Between letters they may also be a mark."""
+_PICTURES = re.compile(f"[{''.join(_EMOJI)}]")
+
 # Single letters with the same signs between them; three are a word.
 _SPREAD = re.compile(r"(?<![^\W_])[^\W_](?:([\W_]{1,3})[^\W_])(?:\1[^\W_])*(?![^\W_])")
 _SPREAD_WIDELY = re.compile(r"(?<![^\W_])[^\W_]([\W_]{1,3})[^\W_]\1[^\W_](?![^\W_])")
@@ -142,6 +147,8 @@ def _unquoted(match: re.Match[str]) -> str:
 def _uncovered(folded: str) -> str:
     """A folded text without signs that were put between the letters of a word, or around it."""
     text = folded.replace("||", "-")
+    if not text.isascii():
+        text = _PICTURES.sub(lambda match: _EMOJI[match[0]], text)
     if "+" in text:
         text = _CONCATENATED.sub("-", text)
     if separators := frozenset(_SPREAD_WIDELY.findall(text)):
