@@ -46,6 +46,8 @@ SCREEN = PromptScreen(Rules.of([RULES]))
         "pl<!-- -->onk",
         "pl<!-- a word -->onk",
         'pl<i class="x">onk</i>',
+        "pl<lora:x:1>onk",
+        "pl<lora:a_b-c:0.8><:sign:123>onk",
         "||pl||onk",
         "p|l|o|n|k",
         "p*l*o*n*k",
