@@ -35,7 +35,7 @@ _ESCAPE = re.compile(
     r"|[uU]\+([0-9a-fA-F]{4,6})"
 )
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
-# With a colon it may be a weight or name an adapter, `<lora:x:1>`: only within a word is it nothing but in the way.
+# With a colon it may name an adapter, `<lora:x:1>`: only within a word is it nothing but in the way.
 _MARKUP = re.compile(r"<[!/a-zA-Z][^<>:]{0,99}>|(?<=\w)(?:<[!/:a-zA-Z][^<>]{0,99}>){1,9}(?=\w)")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _LINES = re.compile(r"(?<=\w)-[ \t]?\r?\n|\r?\n")

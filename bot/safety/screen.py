@@ -215,7 +215,7 @@ def _meaning(
         said=said,
         hosted=hosted,
         refusable=refusable,
-        negative=unsaid.categories(unsaid.covered("benign"), is_excusable=False),
+        negative=unsaid.categories(unsaid.covered("benign"), is_excusable=True),
         garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
     )
 
