@@ -94,8 +94,10 @@ def repaired(text: str) -> str:
         if not is_bad(plain) and (plain == text or not is_bad(text)):
             return text
         if not _is_encodable(plain):
-            # Then it is repaired in places only; to look at all the rest would take long.
-            return decode_inconsistent_utf8(plain)
+            # Then it is repaired in places only, before control characters are read as letters and after; to
+            # look at all the rest would take long.
+            once = decode_inconsistent_utf8(html.unescape(text) if "&" in text else text)
+            return decode_inconsistent_utf8(once.translate(WINDOWS))
     return html.unescape(html.unescape(ftfy.fix_text(text)))
 
 
