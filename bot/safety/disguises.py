@@ -35,11 +35,17 @@ _ESCAPE = re.compile(
     r"|[uU]\+([0-9a-fA-F]{4,6})"
 )
 _PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
-_MARKUP = re.compile(r"<[!/a-zA-Z][^<>:]{0,99}>")
+# With a colon it may name an adapter, `<lora:x:1>`: only within a word is it nothing but in the way.
+_MARKUP = re.compile(r"<[!/a-zA-Z][^<>:]{0,99}>|(?<=\w)(?:<[!/:a-zA-Z][^<>]{0,99}>){1,9}(?=\w)")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _LINES = re.compile(r"(?<=\w)-[ \t]?\r?\n|\r?\n")
 _BACKWARD = re.compile("[\u202e\u2067]([^\u202c\u2069\n]*)")
 _CONCATENATED = re.compile(r"""["'`]\s?\+\s?["'`]""")
+
+_CHILD, _ADULT = " child ", " r18 "
+_EMOJI = {"👧": _CHILD, "👦": _CHILD, "👶": _CHILD, "🧒": _CHILD, "🚼": _CHILD, "👼": _CHILD, "🔞": _ADULT}
+"""Little pictures that say what a word of the rules does. Between letters they may also be a mark."""
+_PICTURES = re.compile(f"[{''.join(_EMOJI)}]")
 
 # Single letters with the same signs between them; three are a word.
 _SPREAD = re.compile(r"(?<![^\W_])[^\W_](?:([\W_]{1,3})[^\W_])(?:\1[^\W_])*(?![^\W_])")
@@ -88,8 +94,10 @@ def repaired(text: str) -> str:
         if not is_bad(plain) and (plain == text or not is_bad(text)):
             return text
         if not _is_encodable(plain):
-            # Then it is repaired in places only; to look at all the rest would take long.
-            return decode_inconsistent_utf8(plain)
+            # Then it is repaired in places only, before control characters are read as letters and after; to
+            # look at all the rest would take long.
+            once = decode_inconsistent_utf8(html.unescape(text) if "&" in text else text)
+            return decode_inconsistent_utf8(once.translate(WINDOWS))
     return html.unescape(html.unescape(ftfy.fix_text(text)))
 
 
@@ -142,6 +150,8 @@ def _unquoted(match: re.Match[str]) -> str:
 def _uncovered(folded: str) -> str:
     """A folded text without signs that were put between the letters of a word, or around it."""
     text = folded.replace("||", "-")
+    if not text.isascii():
+        text = _PICTURES.sub(lambda match: _EMOJI[match[0]], text)
     if "+" in text:
         text = _CONCATENATED.sub("-", text)
     if separators := frozenset(_SPREAD_WIDELY.findall(text)):

@@ -19,6 +19,11 @@ from bot.safety.patterns import EXACT, Pattern, Patterns, Term, patterns_of
 MIN_HALF = 3
 """Letters of a term that may fill a word together with another."""
 
+ENDINGS = "のながはをにでもたるいと"
+"""Hiragana that end a word, or follow one: after them another may begin."""
+NO_ENDINGS = ("のい", "はい", "をい", "にい", "とい", "でい", "のと", "がと", "はと", "をと", "にと", "でと")
+"""With a particle before them they begin the next word: いろり and とろり are words of their own."""
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A term at a place of a reading."""
@@ -64,7 +69,7 @@ def _entry(letters: str, patterns: list[Pattern]) -> _Entry:
     return _Entry(
         patterns=tuple(patterns),
         within=within,
-        inside=tuple(each for each in within if not each.is_start),
+        inside=tuple(each for each in within if not each.is_start or each.term.follows),
         half=halves[-1] if halves else None,
     )
 
@@ -154,10 +159,28 @@ def _is_within(pattern: Pattern, reading: Reading, start: int, end: int, first: 
     if pattern.is_whole:
         piece = reading.pieces[_piece_after(reading, start) - 1]
         return pattern.term.spelling in piece
-    if pattern.is_start and (first is None or _is_particle(reading, first)):
+    if pattern.is_start and not _is_word_start(pattern, reading, start, first):
         return False
     inner = range(_piece_after(reading, start), _piece_after(reading, end - 1))
     return all(reading.gaps[index] == GLUE for index in inner)
+
+
+def _is_word_start(pattern: Pattern, reading: Reading, start: int, first: int | None) -> bool:
+    """Whether a short word in kana begins here, as far as can be told without gaps."""
+    if first is None:
+        return _is_behind_ending(reading, start)
+    return pattern.term.follows or not _is_particle(reading, first)
+
+
+def _is_behind_ending(reading: Reading, start: int) -> bool:
+    """Whether a place within a piece is behind a particle or an ending, which something has to be before."""
+    piece = _piece_after(reading, start) - 1
+    is_hiragana = "ぁ" <= reading.pieces[piece][0] <= "ゟ"
+    if not is_hiragana or reading.letters[start - 1] not in ENDINGS:
+        return False
+    if reading.starts[piece] == start - 1:
+        return reading.gaps[piece] == GLUE
+    return reading.letters[start - 2 : start] not in NO_ENDINGS
 
 
 def _is_particle(reading: Reading, index: int) -> bool:

@@ -15,10 +15,10 @@ from bot.safety.folding import MASK, skeleton, undoubled
 
 Category = Literal[
     "sexual", "suggestive", "minor", "youthful", "person", "human", "adult", "clothing", "garment", "safe",
-    "excuse", "benign", "disclaimer", "blocked", "allowed",
+    "excuse", "benign", "named", "disclaimer", "blocked", "allowed",
 ]  # fmt: skip
 
-EXACT: frozenset[Category] = frozenset({"benign", "disclaimer", "excuse", "allowed"})
+EXACT: frozenset[Category] = frozenset({"benign", "named", "disclaimer", "excuse", "allowed"})
 """What speaks for a text, and is believed only if it is spelled out."""
 
 HIDDEN: frozenset[Category] = frozenset({"sexual", "minor"})
@@ -29,7 +29,10 @@ MASKED = HIDDEN | {"blocked"}
 
 MIN_HIDDEN, MAX_MASKED = 3, 12
 SHORT_KANA = 3
-"""Kana words up to this length occur within other words: they count at the beginning of a word only."""
+"""Kana words up to this length occur within other words: they count at the beginning of a word only.
+
+Those of a group that says `follows` count behind a particle or an ending as well.
+"""
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,6 +47,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether longer words that have it in them count too."""
     is_conditional: bool = False
     """Whether it counts only beside an excuse of its group."""
+    follows: bool = False
+    """Whether, short and in kana, it also counts behind a particle or an ending."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, gc=False):

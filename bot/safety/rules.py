@@ -38,6 +38,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     plural: bool = False
     root: bool = False
     """Whether longer words that have a term in them count too."""
+    follows: bool = False
+    """Whether short terms in kana also count behind a particle or an ending: 裸のこども."""
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +179,7 @@ def terms_of(number: int, group: Group) -> Iterator[Term]:
             group=number,
             is_root=group.root,
             is_conditional=bool(group.beside),
+            follows=group.follows,
         )
     for word in (*group.unless, *group.beside):
         yield Term(category="excuse", spelling=folded_words(word), group=number)

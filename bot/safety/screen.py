@@ -95,8 +95,17 @@ class _Meaning:
     def is_stripped(self) -> bool:
         """Whether the negative prompt takes clothes off people, or away what keeps a picture decent."""
         is_about_people = not self.heard.isdisjoint(("human", "minor", "youthful", "suggestive", "person"))
-        is_bare = "clothing" in self.negative or self.garments >= MANY_GARMENTS
-        return "safe" in self.negative or (is_bare and is_about_people)
+        return "safe" in self.negative or (self._is_bare and is_about_people)
+
+    @property
+    def _is_bare(self) -> bool:
+        return "clothing" in self.negative or self.garments >= MANY_GARMENTS
+
+    @property
+    def is_about_bodies(self) -> bool:
+        """Whether it says anything that it must not say of a child."""
+        is_said = not self.said.isdisjoint(("sexual", "suggestive"))
+        return is_said or self._is_bare or "safe" in self.negative
 
     @property
     def is_sexual_minor(self) -> bool:
@@ -174,22 +183,12 @@ class PromptScreen:
     ) -> _Meaning:
         places = _places(reading, self._rules.lexicon, self._rules.patterns)
         unsaid = _places(_read(negative), self._rules.lexicon) if negative else _NOTHING
-        benign, disclaimed = places.covered("benign"), places.covered("disclaimer")
-        said = places.categories(benign, disclaimed, is_excusable=True)
-        hosted = places.categories(benign, disclaimed, by_host, is_excusable=True) if by_host else said
-        refusable = (
-            places.categories(benign, disclaimed, by_host, by_server, is_excusable=True)
-            if by_server
-            else hosted
-        )
-        return _Meaning(
-            heard=places.categories(benign, is_excusable=False),
-            said=said,
-            hosted=hosted,
-            refusable=refusable,
-            negative=unsaid.categories(unsaid.covered("benign"), is_excusable=False),
-            garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
-        )
+        named, allowed = places.covered("named"), (by_host, by_server)
+        if named:
+            meaning = _meaning(places, unsaid, allowed, named)
+            if not meaning.is_about_bodies:
+                return meaning
+        return _meaning(places, unsaid, allowed, bytearray())
 
     def _verdict(self, refused: list[str], strict: Sequence[str] = ()) -> PromptVerdict:
         if refused:
@@ -199,6 +198,26 @@ class PromptScreen:
         if strict:
             return PromptVerdict(decision="strict", reasons=tuple(strict), policy_version=self.policy_version)
         return PromptVerdict(decision="allow", policy_version=self.policy_version)
+
+
+def _meaning(
+    places: _Places, unsaid: _Places, allowed: tuple[bytearray, bytearray], named: bytearray
+) -> _Meaning:
+    """What a prompt means if names of children mean no children where `named` covers them."""
+    known = (places.covered("benign"), named)
+    understood = (*known, places.covered("disclaimer"))
+    by_host, by_server = allowed
+    said = places.categories(*understood, is_excusable=True)
+    hosted = places.categories(*understood, by_host, is_excusable=True) if by_host else said
+    refusable = places.categories(*understood, *allowed, is_excusable=True) if by_server else hosted
+    return _Meaning(
+        heard=places.categories(*known, is_excusable=False),
+        said=said,
+        hosted=hosted,
+        refusable=refusable,
+        negative=unsaid.categories(unsaid.covered("benign"), is_excusable=True),
+        garments=len({hit.term for hit in unsaid.found.get("garment", ())}),
+    )
 
 
 def _read(text: str) -> Reading:

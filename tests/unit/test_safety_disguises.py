@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.safety.disguises import repaired, undisguised
@@ -46,6 +46,8 @@ SCREEN = PromptScreen(Rules.of([RULES]))
         "pl<!-- -->onk",
         "pl<!-- a word -->onk",
         'pl<i class="x">onk</i>',
+        "pl<lora:x:1>onk",
+        "pl<lora:a_b-c:0.8><:sign:123>onk",
         "||pl||onk",
         "p|l|o|n|k",
         "p*l*o*n*k",
@@ -118,6 +120,7 @@ WORD = st.sampled_from(["plonk", "ｐｌｏｎｋ", "Plönk"])
 
 
 @given(TEXTS, TEXTS, WORD)
+@example("\x8e", "Ā", "ｐｌｏｎｋ")
 def test_what_the_model_is_given_is_read(before: str, after: str, word: str) -> None:
     text = f"{before} {word.encode().decode('sloppy-windows-1252')} {after}"
     if "plonk" in fold(clean(text)).split():

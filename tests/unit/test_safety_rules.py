@@ -27,6 +27,11 @@ RULES = msgspec.toml.decode(
 
     [[group]]
     category = "sexual"
+    follows = true
+    terms = ["ふが"]
+
+    [[group]]
+    category = "sexual"
     terms = ["quux"]
     unless = ["hedgehog"]
 
@@ -80,6 +85,10 @@ RULES = msgspec.toml.decode(
     terms = ["blarg"]
 
     [[group]]
+    category = "named"
+    terms = ["wibble of oz", "dweeb palace"]
+
+    [[group]]
     category = "disclaimer"
     before = ["no"]
     terms = ["grumfit"]
@@ -103,7 +112,8 @@ def reasons(prompt: str, level: Level = "default", *, negative: str = "") -> tup
         "cute*blarg", "grumfitblarg", "bl&#97;rg", "big frobnitz", "bigfrobnitz",
         "big_frobnitz", "b1g fr0bn1tz", "big fro bnitz", "floom",
         "flooom", "flo.om", "f l o o m", "ほげ", "ホゲ", "ﾎｹﾞ", "ほ・げ", "ホ ゲ", "ホーゲー", "模模",
-        "大模模的", "模.模", "$blarg$", "bl@rg",
+        "大模模的", "模.模", "$blarg$", "bl@rg", "ふが", "木のふが", "きのふがです", "小さなふが",
+        "きれいフガ", "きれいなふが", "かわいいふが", "かわいいふがと", "木とふが", "木ふがと", "みたふが",
     ],
 )  # fmt: skip
 def test_a_word_is_found_however_it_is_written(written: str) -> None:
@@ -116,8 +126,9 @@ def test_a_word_is_found_however_it_is_written(written: str) -> None:
         "blargle", "ablarg", "bl arg nothing larg"[3:6], "larg", "bla", "frobnitz", "big, frobnitz",
         "bland", "zu per", "flom", "10 000", "81479", "captain blarg",
         "Captain Blarg's hat", "no blarg", "without any blarg", "no grumfit",
-        "quux and hedgehog", "ほ", "すごほげ", "模", "", "…", "\u200b", "plonk", "dweeb",
-        "xavier nobody", "figurine",
+        "quux and hedgehog", "ほ", "すごほげ", "木のほげ",
+        "すごふが", "いふがの木", "木のいふが", "木がとふが", "と、いふがの", "模", "", "…", "\u200b",
+        "plonk", "dweeb", "xavier nobody", "figurine",
     ],
 )  # fmt: skip
 def test_other_words_are_not(written: str) -> None:
@@ -138,6 +149,14 @@ def test_other_words_are_not(written: str) -> None:
         ("wibble, no grumfit", ("sexual_minor",)),  # formal words only disclaim beside a minor
         ("wibble, quux and hedgehog", ("sexual_minor",)),
         ("wibble", ("minor",)),
+        ("wibble of oz, dweeb palace", ()),
+        ("wibble of oz, no grumfit, captain blarg", ()),
+        ("wibble of oz, quux and hedgehog", ()),
+        ("wibble of oz, a wibble", ("minor",)),
+        ("wibble of oz blarg", ("sexual_minor", "sexual")),
+        ("wibble of oz plonk", ("sexual_minor",)),
+        ("dweeb palace blarg", ("sexual_minor", "sexual")),
+        ("dweeb palace plonk", ()),
         ("9zo", ("minor",)),
         ("19zo", ()),
         ("dweeb plonk", ()),
@@ -164,6 +183,10 @@ def test_what_words_mean_together(level: Level, prompt: str, expected: tuple[str
         ("figurine", "tunic, toga, poncho", ("sexual",)),
         ("teapot", "prim", ("sexual",)),
         ("wibble", "garb", ("sexual_minor", "sexual")),
+        ("wibble of oz", "blarg", ()),
+        ("wibble of oz", "garb", ("sexual_minor", "sexual")),
+        ("wibble of oz", "prim", ("sexual_minor", "sexual")),
+        ("dweeb palace", "tunic, toga, poncho", ("sexual_minor", "sexual")),
         ("wibble", "g4r.b", ("sexual_minor", "sexual")),
         ("blarg", "oldish", ("sexual_minor", "sexual")),
         ("figurine", "oldish", ()),
