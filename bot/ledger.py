@@ -17,13 +17,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.balances import OF_JOBS, sums
 from bot.database.models import GrantRow, LedgerEntryRow
 from bot.database.session import at_once
-from bot.quotas import Account, Asker
+from bot.quotas import Asker
 
 LEDGER_LOCK = 0x7452_694E
 """Key of PostgreSQL's advisory lock that decisions hold until they are committed."""
@@ -32,6 +31,11 @@ BOT = 0
 """The actor where nobody in particular caused an entry."""
 
 _Entry = LedgerEntryRow
+
+_HELD: Any = func.sum(
+    case((_Entry.kind == "reserve", 1), (_Entry.kind.in_(("settle", "refund")), -1), else_=0)
+)
+"""Over zero where a job that was not closed has part in a group of entries."""
 
 
 async def close_job(session: AsyncSession, job_id: str, *, used: int, reason: str, now: datetime) -> None:
@@ -120,25 +124,10 @@ async def reset_window(
     What comes back counts when it was used: a window that rolls leaves both behind together. What jobs that
     go on have reserved is left out: it may still come back by itself.
     """
-    account = Account("member", guild_id, user_id)
-    reserved = await _reserved_by_open_jobs(session, guild_id, user_id, since)
-    taken_in_all = (await at_once(session, sums, [(account, since)]))[account, since]
-    used = owed = max(taken_in_all - sum(reserved.values()), 0)
-    amount = func.sum(_Entry.amount)
-    times = await session.execute(
-        select(_Entry.effective_at, amount)
-        .where(
-            _Entry.user_id == user_id,
-            _Entry.guild_id == guild_id,
-            _Entry.grant_id == 0,
-            _Entry.effective_at >= since,
-        )
-        .group_by(_Entry.effective_at)
-        .having(amount < 0)
-        .order_by(_Entry.effective_at.desc())
-    )
-    for effective_at, taken in times.all():
-        back = min(max(-int(taken) - reserved.get(effective_at, 0), 0), owed)
+    taken = await _taken_and_held(session, guild_id, user_id, since)
+    used = owed = max(sum(amount - held for _, amount, held in taken), 0)
+    for effective_at, amount, held in taken:
+        back = min(max(amount - held, 0), owed)
         owed -= back
         if back:
             entry = _own_entry("reset", back, guild_id, user_id, 0, actor_id, reason, now)
@@ -147,21 +136,36 @@ async def reset_window(
     return used
 
 
-async def _reserved_by_open_jobs(
+async def _taken_and_held(
     session: AsyncSession, guild_id: int, user_id: int, since: datetime
-) -> dict[datetime, int]:
-    """What a member's jobs that were not closed hold of the quota, by the time that it counts at."""
-    mine = (_Entry.user_id == user_id, _Entry.guild_id == guild_id, _Entry.effective_at >= since)
-    rows = await session.execute(
-        select(func.min(_Entry.effective_at), func.sum(_Entry.amount))
-        .where(*mine, _Entry.grant_id == 0, _Entry.kind.in_(OF_JOBS))
-        .group_by(_Entry.job_id)
-        .having(func.count() == 1)
+) -> list[tuple[datetime, int, int]]:
+    """What was taken of a member's quota, and what of that jobs hold that were not closed, by the time that
+    it counts at, newest first.
+
+    One statement, thus one state of the ledger: who closes a job does not wait for the ledger's lock, and on
+    PostgreSQL each statement sees what was committed before it. Of a job that fails between two of them, the
+    sum would be without what it took while it is still said to hold that.
+    """
+    jobs = (
+        select(
+            _Entry.effective_at, _Entry.job_id, func.sum(_Entry.amount).label("amount"), _HELD.label("held")
+        )
+        .where(
+            _Entry.user_id == user_id,
+            _Entry.guild_id == guild_id,
+            _Entry.grant_id == 0,
+            _Entry.effective_at >= since,
+        )
+        .group_by(_Entry.effective_at, _Entry.job_id)
+        .subquery()
     )
-    reserved: dict[datetime, int] = {}
-    for effective_at, amount in rows.all():
-        reserved[effective_at] = reserved.get(effective_at, 0) - int(amount)
-    return reserved
+    held = func.sum(case((jobs.c.held > 0, jobs.c.amount), else_=0))
+    rows = await session.execute(
+        select(jobs.c.effective_at, func.sum(jobs.c.amount), held)
+        .group_by(jobs.c.effective_at)
+        .order_by(jobs.c.effective_at.desc())
+    )
+    return [(effective_at, -int(amount), -int(of_jobs)) for effective_at, amount, of_jobs in rows.all()]
 
 
 def lock_ledger(connection: Connection) -> None:

@@ -19,7 +19,7 @@ from bot.database.models import AuditRow, Base, ImageRow, JobRow, LedgerEntryRow
 from bot.database.session import Database
 from bot.job_store import JobStore
 from bot.jobs import Job, Origin
-from bot.ledger import close_job, give, reserve_entries
+from bot.ledger import close_job, give, reserve_entries, reset_window
 from bot.pictures import PictureStore
 from bot.quotas import Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
@@ -324,6 +324,34 @@ async def test_what_members_typed_and_their_tokens_are_not_in_errors(house: Hous
     with pytest.raises(DBAPIError) as caught:
         await house.change(insert(JobRow).values(id="1", interaction_token=origin.interaction_token))
     assert "a secret" not in str(caught.value)
+
+
+async def test_a_reset_and_a_refund_at_the_same_time_give_back_once(
+    postgres_tables: str, tmp_path: Path
+) -> None:
+    """A job fails when a reset has just read what is used: what comes back by itself is left out once."""
+    async with open_house(postgres_tables, tmp_path) as house:
+        delivered = await house.jobs.mark(await house.draw(), "delivered")
+        house.now += timedelta(minutes=1)
+        running = await house.reserve()
+
+        async def reset(session: AsyncSession) -> int:
+            execute = session.execute
+
+            async def execute_and_fail_the_job(*args: Any, **kwargs: Any) -> Any:
+                result = await execute(*args, **kwargs)
+                if await house.state(running) == "queued":
+                    await house.jobs.mark(running, "failed")
+                return result
+
+            session.execute = execute_and_fail_the_job  # pyright: ignore[reportAttributeAccessIssue]
+            return await reset_window(
+                session, guild_id=5, user_id=1, since=NOON, actor_id=9, reason="", now=house.now
+            )
+
+        assert await house.database.write(reset) == delivered.cost
+        assert await house.state(running) == "failed"
+        assert await house.total() == 0
 
 
 # --- append-only ---
