@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select
+from sqlalchemy import Connection, case, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot.database.models import GrantRow, LedgerEntryRow
@@ -194,7 +194,8 @@ async def take_back(
 ) -> tuple[int, int]:
     """End a member's grants; returns how many they were, and how much was left of them.
 
-    What a job that goes on has taken of them, and gives back later, ends with them.
+    What a job that goes on has taken of them, and gives back later, ends with them. Grants that are used up
+    are none any more.
     """
     left = func.sum(_Entry.amount)
     rows = await session.execute(
@@ -206,6 +207,7 @@ async def take_back(
             (GrantRow.expires_at.is_(None)) | (GrantRow.expires_at > now),
         )
         .group_by(GrantRow.id)
+        .having(or_(left > 0, _HELD > 0))
     )
     count = taken = 0
     for grant, amount in rows.all():
