@@ -7,6 +7,9 @@
     expire    −left     what was left of a grant when its time was over, or an admin took it back
     reset     +used     an admin let a member's window begin anew
 
+A closed job that took too much is made good with a reset, and with a grant where it was paid from one; both
+name the job then.
+
 Steps 4 and 9 of a request's life. Runs inside the transactions of others: who changes a job's state changes
 the ledger with it, or neither happens. Balances are sums
 over the entries (`bot/balances.py`), so there is nothing to rebuild.
@@ -20,6 +23,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import OF_JOBS
 from bot.database.models import GrantRow, LedgerEntryRow
 from bot.database.session import at_once
 from bot.quotas import Asker
@@ -41,13 +45,21 @@ _HELD: Any = func.sum(
 async def close_job(session: AsyncSession, job_id: str, *, used: int, reason: str, now: datetime) -> None:
     """Give back what a job reserved beyond `used` thousandths: all of it is a refund, else it settles.
 
-    What came from grants comes back last to be used, so it is given back first.
+    What came from grants comes back last to be used, so it is given back first. What was closed before, by
+    hand or in a backup, stays so: the job comes to its end none the less.
     """
-    reserved = await session.scalars(
-        select(_Entry).where(_Entry.job_id == job_id, _Entry.kind == "reserve").order_by(_Entry.grant_id)
+    found = await session.scalars(
+        select(_Entry).where(_Entry.job_id == job_id, _Entry.kind.in_(OF_JOBS)).order_by(_Entry.grant_id)
     )
+    of_job = found.all()
+    reserved = [entry for entry in of_job if entry.kind == "reserve"]
+    closed = {entry.grant_id: entry.amount for entry in of_job if entry.kind != "reserve"}
+    paid = sum(-entry.amount - closed[entry.grant_id] for entry in reserved if entry.grant_id in closed)
+    used = max(used - paid, 0)
     entries: list[dict[str, Any]] = []
     for entry in reserved:
+        if entry.grant_id in closed:
+            continue
         kept = min(used, -entry.amount)
         used -= kept
         entries.append(
@@ -67,6 +79,33 @@ async def close_job(session: AsyncSession, job_id: str, *, used: int, reason: st
         )
     if entries:
         await session.execute(insert(_Entry), entries)
+
+
+async def make_good(session: AsyncSession, job_id: str, *, amount: int, now: datetime) -> None:
+    """Give back thousandths that a closed job took too much, to those who paid: grants first.
+
+    An account is closed once; so this is no second refund, and the limits of channels, servers and the host,
+    which count what jobs took, know nothing of it.
+    """
+    paid = await session.execute(
+        select(
+            _Entry.guild_id, _Entry.channel_id, _Entry.user_id, _Entry.grant_id, _Entry.effective_at,
+            -func.sum(_Entry.amount),
+        )
+        .where(_Entry.job_id == job_id)
+        .group_by(
+            _Entry.guild_id, _Entry.channel_id, _Entry.user_id, _Entry.grant_id, _Entry.effective_at
+        )
+        .order_by(_Entry.grant_id.desc())
+    )  # fmt: skip
+    for guild_id, channel_id, user_id, grant_id, effective_at, taken in paid.all():
+        back = min(max(int(taken), 0), amount)
+        amount -= back
+        if back:
+            kind = "grant" if grant_id else "reset"
+            entry = _own_entry(kind, back, guild_id, user_id, grant_id, BOT, "reconciled", now)
+            entry.job_id, entry.channel_id, entry.effective_at = job_id, channel_id, effective_at
+            session.add(entry)
 
 
 def reserve_entries(
