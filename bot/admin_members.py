@@ -97,7 +97,8 @@ class MemberChanges:
             if not count:
                 return Change(action="quota.revoke", target=target)
             # Also where a job that goes on has taken all of them: what it gives back ends with them.
-            before, after = {"pictures": taken / PICTURE}, {"pictures": 0, "reason": reason}
+            before = {"grants": count, "pictures": taken / PICTURE}
+            after = {"grants": 0, "pictures": 0, "reason": reason}
             return Change(action="quota.revoke", target=target, before=before, after=after)
 
         return await self._desk.change(admin, work)

@@ -126,19 +126,19 @@ async def _accounts(settings: Settings, *, fix: bool) -> Finding:
             if await database.revision() != head_revision():
                 return Finding(check, True, "not looked at: the database is brought up to date at the start")
             found = await find_discrepancies(database, settings.pictures_dir, now)
-            if found and fix:
+            texts: list[str] = []
+            if fix and found.can_be_mended:
+                texts += [f"mended: {sentence}" for sentence in replace(found, underpaid=()).sentences()]
                 await mend(database, settings.pictures_dir, found, now)
-                left = await find_discrepancies(database, settings.pictures_dir, now)
-                mended = [f"mended: {sentence}" for sentence in replace(found, wrong_sum=()).sentences()]
-                return Finding(check, not left, "; ".join([*mended, *left.sentences()]))
+                found = await find_discrepancies(database, settings.pictures_dir, now)
     except NoDatabase:
         return Finding(check, True, "none yet")
     except Exception as error:  # whatever a driver raises is the finding
         return Finding(check, False, f"cannot be read: {error}")
-    if found:
-        advice = "with the bot stopped, trinart doctor --fix mends it"
-        return Finding(check, False, "; ".join([*found.sentences(), advice]))
-    return Finding(check, True, "jobs, ledger and files agree")
+    texts += found.sentences()
+    if found.can_be_mended and not fix:
+        texts.append("with the bot stopped, trinart doctor --fix mends it")
+    return Finding(check, not found.can_be_mended, "; ".join(texts) or "jobs, ledger and files agree")
 
 
 async def _signing(settings: Settings) -> Finding:

@@ -74,7 +74,7 @@ class Upkeep:
         found = await find_discrepancies(self._database, self._pictures_dir, now)
         for sentence in found.sentences():
             log.warning("found %s", sentence)
-        if found:
+        if found.can_be_mended:
             await mend(self._database, self._pictures_dir, found, now)
 
     async def run_once(self) -> None:

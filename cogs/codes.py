@@ -30,6 +30,7 @@ FACTS = {
     "strikes": N_("strikes"),
     "until": N_("until"),
     "reason": N_("reason"),
+    "grants": N_("grants"),
     "pictures": N_("pictures"),
     "used": N_("used"),
     "taking": N_("taking requests"),

@@ -193,8 +193,8 @@ async def test_granted_pictures_are_taken_back(office: Office) -> None:
     text = await office.do("admin quota revoke", member=world.ren, reason="by mistake")
     assert text.startswith(f"✅ **Granted pictures taken back** · <@{world.ren.id}>")
     action, _, before, after = await office.last_change()
-    assert (action, before) == ("quota.revoke", {"pictures": 5})
-    assert after == {"pictures": 0, "reason": "by mistake"}
+    assert (action, before) == ("quota.revoke", {"grants": 2, "pictures": 5})
+    assert after == {"grants": 0, "pictures": 0, "reason": "by mistake"}
     assert "Granted" not in await office.do("admin quota show", member=world.ren)
     assert "Nothing changed" in await office.do("admin quota revoke", member=world.ren)
     assert is_japanese(await office.do("admin quota revoke", locale="ja", member=world.ren))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import doctor
 from bot.database.models import JobRow
 from bot.database.session import Database
 from bot.jobs import Origin, utc_now
+from bot.ledger import close_job
 from bot.reconcile import find_discrepancies
 from bot.reservations import Reservations
 from bot.settings import Settings
@@ -37,16 +38,30 @@ async def test_fix_mends_what_jobs_ledger_and_files_disagree_about(
     monkeypatch.setenv("TRINART_LOG_LEVEL", "ERROR")
     settings = Settings(model="demo", devices="cpu", data_dir=tmp_path)
     async with Database.connect(settings.resolved_database_url) as database:
-        job = await Reservations(database).reserve(REQUEST, Origin(interaction_id=1, user_id=1, guild_id=5))
+        reservations = Reservations(database)
+        lost, overpaid, underpaid = [
+            await reservations.reserve(REQUEST, Origin(interaction_id=number, user_id=1, guild_id=5))
+            for number in range(3)
+        ]
 
-        async def lose(session: AsyncSession) -> None:
-            await session.execute(delete(JobRow))
+        async def disagree(session: AsyncSession) -> None:
+            await session.execute(delete(JobRow).where(JobRow.id == lost.id))
+            for job, used, state in (
+                (overpaid, overpaid.cost, "failed"),
+                (underpaid, 0, "delivered"),
+            ):
+                await close_job(session, job.id, used=used, reason="by hand", now=utc_now())
+                await session.execute(update(JobRow).where(JobRow.id == job.id).values(state=state))
 
-        await database.write(lose)
+        await database.write(disagree)
         findings = await doctor.examine(settings, fix=True)
         assert findings[-1].ok
         assert findings[-1].text.endswith(" on cpu")
         (finding,) = [each for each in findings if each.check == "Accounts"]
         assert finding.ok
-        assert finding.text == f"mended: reservations of jobs that do not exist: 1 ({job.id})"
-        assert not await find_discrepancies(database, settings.pictures_dir, utc_now())
+        assert finding.text.split("; ") == [
+            f"mended: reservations of jobs that do not exist: 1 ({lost.id})",
+            f"mended: ended jobs that took too much: 1 ({overpaid.id})",
+            f"ended jobs that took too little, which is left to their members: 1 ({underpaid.id})",
+        ]
+        assert not (await find_discrepancies(database, settings.pictures_dir, utc_now())).can_be_mended

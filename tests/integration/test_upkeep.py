@@ -15,13 +15,14 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot.balances import sums
 from bot.database.models import AuditRow, Base, ImageRow, JobRow, LedgerEntryRow, RefusalRow
-from bot.database.session import Database
+from bot.database.session import Database, at_once
 from bot.job_store import JobStore
 from bot.jobs import Job, Origin
-from bot.ledger import close_job, give, reserve_entries
+from bot.ledger import close_job, give, reserve_entries, reset_window
 from bot.pictures import PictureStore
-from bot.quotas import Asker, HostRules, Quota
+from bot.quotas import Account, Asker, HostRules, Quota
 from bot.reconcile import Discrepancies, find_discrepancies, mend
 from bot.reservations import Reservations
 from bot.runs import Runs
@@ -73,6 +74,14 @@ class House:
             await session.execute(statement)
 
         await self.database.write(execute)
+
+    async def close(self, job: Job, *, used: int) -> None:
+        """Close a job's account, whatever state it is in."""
+
+        async def close(session: AsyncSession) -> None:
+            await close_job(session, job.id, used=used, reason="by hand", now=self.now)
+
+        await self.database.write(close)
 
     async def find(self) -> Discrepancies:
         return await find_discrepancies(self.database, self.folder, self.now)
@@ -144,25 +153,95 @@ async def test_what_was_reserved_for_a_job_that_is_gone_comes_back(house: House)
     assert not await house.find()
 
 
-async def test_a_job_whose_account_was_closed_ends(house: House) -> None:
+@pytest.mark.parametrize("share", [0, 1], ids=["refunded", "settled"])
+async def test_a_job_whose_account_was_closed_ends_and_costs_nothing(house: House, share: int) -> None:
     job = await house.reserve()
-
-    async def close(session: AsyncSession) -> None:
-        await close_job(session, job.id, used=0, reason="by hand", now=house.now)
-
-    await house.database.write(close)
+    half_written = house.folder / f"{job.id}-0.png"
+    house.folder.mkdir()
+    half_written.touch()
+    await house.close(job, used=share * job.cost)
     assert await house.find() == Discrepancies(closed_alive=(job.id,))
     await house.upkeep.reconcile()
-    assert await house.state(job) == "failed"
+    assert (await house.state(job), await house.total(job), house.files()) == ("failed", 0, [])
     assert not await house.find()
 
 
-async def test_a_wrong_sum_is_told_and_left(house: House) -> None:
+@pytest.mark.parametrize("share", [0, 1], ids=["refunded", "settled"])
+async def test_a_drawn_job_whose_account_was_closed_is_delivered_for_what_was_paid(
+    house: House, share: int
+) -> None:
+    job = await house.draw()
+    await house.close(job, used=share * job.cost)
+    assert not await house.find()
+    await house.upkeep.reconcile()
+    assert [unfinished.id for unfinished in await house.jobs.unfinished()] == [job.id]
+    assert house.files() == [image.file_name for image in job.images]
+    await house.pictures.delete((await house.jobs.mark(job, "delivered")).images)
+    assert await house.total(job) == -share * job.cost
+    assert not (await house.find()).can_be_mended
+
+
+async def test_what_a_failed_job_was_settled_for_before_comes_back(house: House) -> None:
+    job = await house.draw()
+    await house.close(job, used=job.cost)
+    await house.pictures.delete((await house.jobs.mark(job, "failed", error_code="undelivered")).images)
+    found = await house.find()
+    assert found == Discrepancies(overpaid=(job.id,))
+    assert [sentence for sentence in found.sentences() if job.id in sentence]
+    # Two bots that start at once.
+    await asyncio.gather(*(mend(house.database, house.folder, found, house.now) for _ in range(2)))
+    assert await house.total(job) == 0
+    assert not await house.find()
+    async with house.database.session() as session:
+        account, since = Account("member", 5, 1), NOON - timedelta(hours=1)
+        assert await at_once(session, sums, [(account, since)]) == {(account, since): 0}
+
+
+async def test_what_was_taken_too_much_comes_back_to_grants_first(house: House) -> None:
+    job = await house.reserve()
+
+    async def take_more(session: AsyncSession) -> None:
+        asker = Asker(user_id=1, guild_id=5, channel_id=8)
+        await session.execute(
+            insert(LedgerEntryRow), reserve_entries(job.id, asker, {3: 2, 4: 2}, "by hand", house.now)
+        )
+        await session.execute(update(JobRow).where(JobRow.id == job.id).values(cost=job.cost + 1))
+
+    await house.database.write(take_more)
+    await house.jobs.mark(
+        await house.jobs.succeed(job, [], seconds=1, card=CARD), "delivered", used=job.cost + 4
+    )
+    assert await house.find() == Discrepancies(overpaid=(job.id,))
+    await house.upkeep.reconcile()
+    assert not await house.find()
+    async with house.database.session() as session:
+        left = await session.execute(
+            select(LedgerEntryRow.grant_id, func.sum(LedgerEntryRow.amount)).group_by(LedgerEntryRow.grant_id)
+        )
+        assert {grant_id: int(amount) for grant_id, amount in left} == {0: -job.cost, 3: -1, 4: 0}
+
+
+async def test_what_was_closed_in_part_is_closed_to_the_end(house: House) -> None:
+    job_id, asker = "a" * 32, Asker(user_id=1, guild_id=5, channel_id=8)
+
+    async def close_in_parts(session: AsyncSession) -> None:
+        for parts in ({0: 600}, {3: 400}):
+            await session.execute(
+                insert(LedgerEntryRow), reserve_entries(job_id, asker, parts, "a picture", house.now)
+            )
+            await close_job(session, job_id, used=700, reason="cancelled", now=house.now)
+
+    await house.database.write(close_in_parts)
+    assert await house.total() == -700
+
+
+async def test_a_job_that_took_too_little_is_told_and_left(house: House) -> None:
     job = await house.jobs.mark(await house.reserve(), "failed")
     await house.change(update(JobRow).where(JobRow.id == job.id).values(state="delivered"))
     found = await house.find()
-    assert found == Discrepancies(wrong_sum=(job.id,))
+    assert found == Discrepancies(underpaid=(job.id,))
     assert [sentence for sentence in found.sentences() if job.id in sentence]
+    assert not found.can_be_mended
     await mend(house.database, house.folder, found, house.now)
     assert await house.find() == found
 
@@ -341,6 +420,34 @@ async def test_what_members_typed_and_their_tokens_are_not_in_errors(house: Hous
     with pytest.raises(DBAPIError) as caught:
         await house.change(insert(JobRow).values(id="1", interaction_token=origin.interaction_token))
     assert "a secret" not in str(caught.value)
+
+
+async def test_a_reset_and_a_refund_at_the_same_time_give_back_once(
+    postgres_tables: str, tmp_path: Path
+) -> None:
+    """A job fails when a reset has just read what is used: what comes back by itself is left out once."""
+    async with open_house(postgres_tables, tmp_path) as house:
+        delivered = await house.jobs.mark(await house.draw(), "delivered")
+        house.now += timedelta(minutes=1)
+        running = await house.reserve()
+
+        async def reset(session: AsyncSession) -> int:
+            execute = session.execute
+
+            async def execute_and_fail_the_job(*args: Any, **kwargs: Any) -> Any:
+                result = await execute(*args, **kwargs)
+                if await house.state(running) == "queued":
+                    await house.jobs.mark(running, "failed")
+                return result
+
+            session.execute = execute_and_fail_the_job  # pyright: ignore[reportAttributeAccessIssue]
+            return await reset_window(
+                session, guild_id=5, user_id=1, since=NOON, actor_id=9, reason="", now=house.now
+            )
+
+        assert await house.database.write(reset) == delivered.cost
+        assert await house.state(running) == "failed"
+        assert await house.total() == 0
 
 
 # --- append-only ---

@@ -47,10 +47,12 @@ from bot.database.models import (
 from bot.database.session import Database
 from bot.errors import MemberError, OutOfRange
 from bot.host import HostChanges
+from bot.i18n import translator
 from bot.ledger import close_job, reserve_entries
 from bot.presets import PresetBook
 from bot.quotas import MAX_AMOUNT, Asker, HostRules, Quota
 from bot.usage import Usage, percentiles
+from cogs.admin_log import change_text
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BOSS = Admin(actor_id=1, guild_id=10, may_manage=True)
@@ -134,10 +136,29 @@ async def test_taking_back_what_a_job_has_all_of_is_a_change_too(
 
     change = await service.members.revoke(BOSS, MIKA.user_id, reason="by mistake")
 
-    assert (change.before, change.after) == ({"pictures": 0}, {"pictures": 0, "reason": "by mistake"})
+    assert change.before == {"grants": 1, "pictures": 0}
+    assert change.after == {"grants": 0, "pictures": 0, "reason": "by mistake"}
+    assert change_text(change, translator("en-US")) == (
+        "✅ **Granted pictures taken back** · <@3>\ngrants: 1 → 0\nreason: by mistake"
+    )
+    assert change_text(change, translator("ja")) == (
+        "✅ **付与分の取り消し** · <@3>\n付与件数: 1 → 0\n理由: by mistake"
+    )
     async with database.session() as session:
         actions = list(await session.scalars(select(AuditRow.action).order_by(AuditRow.id)))
     assert actions == ["quota.grant", "quota.revoke"]
+    assert not (await service.members.revoke(BOSS, MIKA.user_id, reason=None)).is_one
+
+
+async def test_of_a_grant_that_is_used_up_nothing_is_taken_back(
+    service: Administration, database: Database
+) -> None:
+    await service.members.grant(BOSS, MIKA.user_id, 1, days=None, reason=None)
+    async with database.session() as session:
+        [grant] = await session.scalars(select(GrantRow))
+        taken = reserve_entries("j" * 32, MIKA, {grant.id: 1000}, "a picture", NOW)
+        await session.execute(insert(LedgerEntryRow), taken)
+        await close_job(session, "j" * 32, used=1000, reason="delivered", now=NOW)
     assert not (await service.members.revoke(BOSS, MIKA.user_id, reason=None)).is_one
 
 
