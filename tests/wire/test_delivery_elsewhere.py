@@ -7,11 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from .bot_process import gate
 from .payloads import JSON, guild, text_channel
-from .scene import DELIVERY_SECONDS, Scene, kill
+from .scene import Scene
 from .seen import job_states, with_pictures
-from .test_delivery_once import SEND, ask_too_slowly, next_start
+from .test_delivery_once import arrive_unheard_of, next_start
 
 
 @pytest.fixture
@@ -38,17 +37,7 @@ async def test_a_message_that_arrived_is_looked_for_where_it_was_sent(
 ) -> None:
     asked_in, results = scene.server.guild["channels"]
     choose_result_channel(scene, results if was_elsewhere else None)
-    await ask_too_slowly(scene)
-    held = scene.server.hold_next("POST", SEND, uploads_only=True)
-    gate(scene.data_dir).touch()
-    await held.arrived(DELIVERY_SECONDS)
-    await kill(scene)
-    held.release()
-    await scene.server.world.pulse.until(
-        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the late message"
-    )
-    [message] = with_pictures(scene.server)
-    message.pop("nonce")  # Discord forgets it after some minutes
+    message = await arrive_unheard_of(scene)
 
     choose_result_channel(scene, None if was_elsewhere else results)
     async with next_start(scene):

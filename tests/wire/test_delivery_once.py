@@ -11,6 +11,7 @@ from cogs.reply import HISTORY_LIMIT
 
 from .bot_process import BotProcess, gate, running_bot, until_it_can_draw
 from .handles import Interaction
+from .payloads import JSON
 from .scene import DELIVERY_SECONDS, Scene, kill, stop
 from .seen import has_pictures, job_states, shows_progress, with_pictures
 
@@ -25,6 +26,22 @@ async def ask_too_slowly(scene: Scene) -> Interaction:
     return interaction
 
 
+async def arrive_unheard_of(scene: Scene) -> JSON:
+    """A picture that comes as a new message while the bot that sends it is killed."""
+    await ask_too_slowly(scene)
+    held = scene.server.hold_next("POST", SEND, uploads_only=True)
+    gate(scene.data_dir).touch()
+    await held.arrived(DELIVERY_SECONDS)
+    await kill(scene)
+    held.release()
+    await scene.server.world.pulse.until(
+        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the late message"
+    )
+    [message] = with_pictures(scene.server)
+    message.pop("nonce")  # Discord forgets it after some minutes
+    return message
+
+
 @asynccontextmanager
 async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
     """Another bot on the same folder, until it has ended in order and its jobs are done."""
@@ -36,20 +53,10 @@ async def next_start(scene: Scene) -> AsyncIterator[BotProcess]:
 
 
 async def test_a_message_that_arrived_while_the_bot_was_killed_is_not_sent_again(scene: Scene) -> None:
-    await ask_too_slowly(scene)
-    held = scene.server.hold_next("POST", SEND, uploads_only=True)
-    gate(scene.data_dir).touch()
-    await held.arrived(DELIVERY_SECONDS)
-    await kill(scene)
-    held.release()
-    await scene.server.world.pulse.until(
-        lambda: bool(with_pictures(scene.server)), DELIVERY_SECONDS, "the late message"
-    )
-    for message in with_pictures(scene.server):
-        message.pop("nonce")  # Discord forgets it after some minutes
+    message = await arrive_unheard_of(scene)
     async with next_start(scene):
         pass
-    assert len(with_pictures(scene.server)) == 1
+    assert with_pictures(scene.server) == [message]
     assert job_states(scene.data_dir) == ["delivered"]
 
 
