@@ -11,11 +11,11 @@ import discord
 from bot.admin_errors import NotYourButton
 from bot.audit import Admin, AuditEntry, Change
 from bot.client import TrinArtBot
+from bot.errors import MemberError
 from bot.i18n import N_, Translate
 from bot.limits import EVERYWHERE
 from cogs.admin_answer import language_of, presser_of
 from cogs.admin_render import stamp, subject_text, value_text
-from cogs.answers import told_beside
 from cogs.codes import FACTS
 from cogs.owners import check_host
 from cogs.render import COLOUR, MAX_DESCRIPTION, clip, plain
@@ -128,14 +128,19 @@ class LogPage(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Show the page in place of the other."""
-        t = language_of(interaction)
-        async with told_beside(interaction):
-            admin = presser_of(interaction, self.invoker)
-            if not admin.may_manage:
-                raise NotYourButton
+        t, locale = language_of(interaction), interaction.locale.value
+        admin = presser_of(interaction, self.invoker)
+        if not admin.may_manage:
+            await interaction.response.send_message(NotYourButton().text(locale), ephemeral=True)
+            return
+        await interaction.response.defer()
+        try:
             if self.of_host:
                 admin = await check_host(interaction.client, interaction.user.id)
             embed, view = await show_log(interaction.client, admin, t, page=self.page, newest=self.newest)
+        except MemberError as error:
+            await interaction.followup.send(error.text(locale), ephemeral=True)
+        else:
             await interaction.edit_original_response(embed=embed, view=view)
 
 

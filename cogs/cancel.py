@@ -8,8 +8,8 @@ from typing import Any, Self
 import discord
 
 from bot.client import TrinArtBot
+from bot.errors import MemberError
 from bot.i18n import N_, Translate, translator
-from cogs.answers import told_beside
 
 
 class CancelButton(
@@ -40,8 +40,12 @@ class CancelButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Ask the service; the message itself changes when the job has ended."""
         bot: TrinArtBot = interaction.client
-        async with told_beside(interaction):
+        try:
             await bot.services.own_jobs.cancel(self.job_id, interaction.user.id)
+        except MemberError as error:
+            await interaction.response.send_message(error.text(interaction.locale.value), ephemeral=True)
+        else:
+            await interaction.response.defer()
 
 
 class CancelView(discord.ui.View):
